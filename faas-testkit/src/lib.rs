@@ -1,0 +1,1 @@
+//! Conformance suites for faas backends, pools and stores.
