@@ -1,0 +1,40 @@
+//! The steps that judge the sources without running them: format, clippy, docs.
+
+use anyhow::Result;
+
+use crate::process;
+use crate::report::Outcome;
+use crate::tools::{self, Component};
+use crate::workspace::Workspace;
+
+/// What an action that is built as a guest turns on in core.
+const GUEST_CORE: [&str; 5] = ["-p", "faas-core", "--no-default-features", "--features", "macros"];
+
+/// Checks that every file is formatted.
+pub(crate) fn format(workspace: &Workspace) -> Result<Outcome> {
+    if let Some(skip) = tools::missing(workspace, Component::Rustfmt) {
+        return Ok(skip);
+    }
+    let status = process::run(workspace.cargo_unlocked().args(["fmt", "--all", "--check"]))?;
+    Ok(Outcome::from_status("cargo fmt --all --check", status))
+}
+
+/// Runs clippy over the workspace, then over core with the features of a guest.
+pub(crate) fn clippy(workspace: &Workspace) -> Result<Outcome> {
+    if let Some(skip) = tools::missing(workspace, Component::Clippy) {
+        return Ok(skip);
+    }
+    let deny = ["--", "-D", "warnings"];
+    let all = process::run(workspace.cargo("clippy").args(["--workspace", "--all-targets"]).args(deny))?;
+    let mut outcome = Outcome::from_status("clippy of the workspace", all);
+    let guest = process::run(workspace.cargo("clippy").args(GUEST_CORE).args(deny))?;
+    outcome.merge(Outcome::from_status("clippy of faas-core as a guest", guest));
+    Ok(outcome)
+}
+
+/// Builds the documentation of every crate; a broken link or a bad block fails.
+pub(crate) fn docs(workspace: &Workspace) -> Result<Outcome> {
+    let mut doc = workspace.cargo("doc");
+    let status = process::run(doc.args(["--no-deps", "--workspace"]).env("RUSTDOCFLAGS", "-Dwarnings"))?;
+    Ok(Outcome::from_status("cargo doc", status))
+}

@@ -1,0 +1,113 @@
+//! The steps that run tests, counted by reading what the test harness prints.
+
+use anyhow::Result;
+
+use crate::process;
+use crate::report::Outcome;
+use crate::workspace::Workspace;
+
+/// Runs unit tests, integration tests and examples of every crate; benches are `goals`' matter.
+pub(crate) fn tests(workspace: &Workspace) -> Result<Outcome> {
+    run(workspace, &["--lib", "--bins", "--tests", "--examples"])
+}
+
+/// Runs the examples in the documentation of every crate.
+pub(crate) fn doc_tests(workspace: &Workspace) -> Result<Outcome> {
+    run(workspace, &["--doc"])
+}
+
+fn run(workspace: &Workspace, targets: &[&str]) -> Result<Outcome> {
+    let mut harness = Harness::default();
+    let mut command = workspace.cargo("test");
+    command.args(["--workspace", "--no-fail-fast"]).args(targets);
+    let status = process::stream(&mut command, |line| harness.read(line))?;
+    let mut outcome = harness.into_outcome();
+    // A crate that does not compile, or a test binary that dies, prints no result line.
+    if !status.success() && outcome.failures.is_empty() {
+        outcome.failures.push(format!("cargo test ended with {status} before all tests were counted"));
+    }
+    if outcome.passed == 0 && outcome.failures.is_empty() {
+        outcome.failures.push("no test ran".to_owned());
+    }
+    Ok(outcome)
+}
+
+/// Reads the lines of libtest: `test <name> ... <verdict>` and `test result: ...`.
+#[derive(Debug, Default)]
+struct Harness {
+    passed: u64,
+    failed: usize,
+    failures: Vec<String>,
+    skips: Vec<String>,
+}
+
+impl Harness {
+    fn read(&mut self, line: &str) {
+        if let Some(counts) = line.strip_prefix("test result: ") {
+            self.passed += count(counts, "passed").unwrap_or(0);
+            let failed = count(counts, "failed").unwrap_or(0);
+            self.failed += usize::try_from(failed).unwrap_or(usize::MAX);
+        } else if let Some((name, verdict)) =
+            line.strip_prefix("test ").and_then(|rest| rest.rsplit_once(" ... "))
+        {
+            if verdict == "FAILED" {
+                self.failures.push(name.to_owned());
+            } else if verdict.starts_with("ignored") {
+                self.skips.push(format!("{name} is {verdict}"));
+            }
+        }
+    }
+
+    /// The result lines decide how many failed; the names only tell which.
+    fn into_outcome(mut self) -> Outcome {
+        let unnamed = self.failed.saturating_sub(self.failures.len());
+        self.failures.extend((0..unnamed).map(|_| "a test whose name was not seen".to_owned()));
+        Outcome { passed: self.passed, failures: self.failures, skips: self.skips }
+    }
+}
+
+/// The number before `word` in `ok. 3 passed; 0 failed; ...`.
+fn count(counts: &str, word: &str) -> Option<u64> {
+    let part = counts.split([';', '.']).map(str::trim).find(|part| part.ends_with(word))?;
+    part.strip_suffix(word)?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Harness;
+
+    fn read(output: &str) -> crate::report::Outcome {
+        let mut harness = Harness::default();
+        output.lines().for_each(|line| harness.read(line));
+        harness.into_outcome()
+    }
+
+    #[test]
+    fn adds_up_the_result_lines_of_several_binaries() {
+        let outcome = read(
+            "running 2 tests\n\
+             test a ... ok\n\
+             test b::c ... FAILED\n\
+             test result: FAILED. 1 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s\n\
+             running 2 tests\n\
+             test src/lib.rs - x (line 3) ... ignored\n\
+             test slow ... ignored, needs a daemon\n\
+             test result: ok. 40 passed; 0 failed; 2 ignored; 0 measured; 0 filtered out; finished in 1.25s\n",
+        );
+        assert_eq!(outcome.passed, 41);
+        assert_eq!(outcome.failures, ["b::c"]);
+        assert_eq!(outcome.skips, ["src/lib.rs - x (line 3) is ignored", "slow is ignored, needs a daemon"]);
+    }
+
+    #[test]
+    fn counts_a_failure_whose_line_was_garbled_by_other_output() {
+        let outcome = read("test a ... noiseFAILED\ntest result: FAILED. 0 passed; 1 failed; 0 ignored\n");
+        assert_eq!(outcome.failures, ["a test whose name was not seen"]);
+    }
+
+    #[test]
+    fn ignores_what_tests_print() {
+        let outcome = read("test results are good\n3 passed; 4 failed\n");
+        assert_eq!((outcome.passed, outcome.failures.len(), outcome.skips.len()), (0, 0, 0));
+    }
+}
