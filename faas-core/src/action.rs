@@ -1,0 +1,473 @@
+//! Actions: named code with limits.
+
+use std::any::{Any, TypeId};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::activation::Version;
+use crate::context::{Context, InitContext};
+use crate::error::{BoxError, Error, ErrorKind};
+use crate::name::EntityName;
+use crate::outcome::{MAX_RESULT, Outcome};
+use crate::payload::Payload;
+use crate::units::MemoryMib;
+
+/// A future on the heap, as the erased calls return it.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// State that the `init` function of an [`ActionSet`] built, shared by all activations of one sandbox.
+pub type State = Arc<dyn Any + Send + Sync>;
+
+/// Named code with limits. `#[action]` implements it; implement it by hand for code that is made at run time.
+///
+/// # Behavior
+/// - An input of `()` accepts any object.
+/// - An input that does not decode is an application error that says why; the code is not called.
+/// - An output of `()` gives `{}`; an output that encodes to no object or array is a developer error.
+/// - `Err` is an application error with the text of the top error.
+///
+/// ```
+/// use faas_core::{Action, ActionSpec, BoxError, Context};
+/// struct Add(i64);
+/// impl Action for Add {
+///     type Input = Vec<i64>;
+///     type Output = Vec<i64>;
+///     fn spec(&self) -> ActionSpec {
+///         ActionSpec::new("add").expect("a valid name")
+///     }
+///     async fn call(&self, _cx: Context, input: Vec<i64>) -> Result<Vec<i64>, BoxError> {
+///         Ok(input.iter().map(|n| n + self.0).collect())
+///     }
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an action",
+    label = "put `#[action]` on the function, or implement `Action` for the type"
+)]
+pub trait Action: Send + Sync + 'static {
+    /// What it takes: the payload is decoded to this.
+    type Input: DeserializeOwned + Send + 'static;
+    /// What it returns: encoded to the result.
+    type Output: Serialize + Send + 'static;
+
+    /// Its name, limits and annotations.
+    fn spec(&self) -> ActionSpec;
+
+    /// Runs the code once.
+    ///
+    /// # Errors
+    /// Whatever the code fails with; it becomes an application error.
+    fn call(
+        &self,
+        cx: Context,
+        input: Self::Input,
+    ) -> impl Future<Output = Result<Self::Output, BoxError>> + Send;
+}
+
+/// An action whose name is known when it is compiled, for typed calls such as `app.call::<greet>(…)`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be called by type",
+    label = "only a function with `#[action]` has a name that is known when it is compiled"
+)]
+pub trait NamedAction: Action {
+    /// The name, with the package: `[package/]name`.
+    const NAME: &'static str;
+}
+
+/// An action with its types erased: bytes in, outcome out. Every [`Action`] is one.
+pub trait ErasedAction: Send + Sync + 'static {
+    /// Its name, limits and annotations.
+    fn spec(&self) -> ActionSpec;
+
+    /// Decodes the payload, runs the code once and encodes what it returns.
+    fn call<'a>(&'a self, cx: Context, payload: Payload) -> BoxFuture<'a, Outcome>;
+}
+
+impl<A: Action> ErasedAction for A {
+    fn spec(&self) -> ActionSpec {
+        Action::spec(self)
+    }
+
+    fn call<'a>(&'a self, cx: Context, payload: Payload) -> BoxFuture<'a, Outcome> {
+        Box::pin(async move {
+            let input = match decode::<A::Input>(&payload) {
+                Ok(input) => input,
+                Err(error) => {
+                    return Outcome::application_error(format!("The input does not fit the action: {error}"));
+                }
+            };
+            drop(payload);
+            match Action::call(self, cx, input).await {
+                Ok(output) => encode(&output),
+                Err(error) => Outcome::from_error(&error),
+            }
+        })
+    }
+}
+
+fn decode<T: DeserializeOwned + 'static>(payload: &Payload) -> serde_json::Result<T> {
+    if TypeId::of::<T>() == TypeId::of::<()>() && payload.is_object() {
+        return serde_json::from_str("null");
+    }
+    serde_json::from_slice(payload.as_bytes())
+}
+
+fn encode<T: Serialize + 'static>(output: &T) -> Outcome {
+    if TypeId::of::<T>() == TypeId::of::<()>() {
+        return Outcome::success(Payload::empty());
+    }
+    match serde_json::to_vec(output) {
+        Ok(reply) => Outcome::from_reply(reply, MAX_RESULT),
+        Err(error) => {
+            Outcome::developer_error(format!("The action's result cannot be encoded as JSON: {error}"))
+        }
+    }
+}
+
+/// What an action may use.
+///
+/// The ranges are this library's own; a backend may declare narrower ones, and a server OpenWhisk's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Limits {
+    /// The time that one run, and one initialisation, may take: 1 ms to 24 h, 60 s unless told.
+    pub timeout: Duration,
+    /// The memory of its sandbox: 1 to 10,240 MiB, 256 unless told.
+    pub memory: MemoryMib,
+    /// The bytes of log that an activation keeps: 0 to 10 MiB, 10 MiB unless told.
+    pub logs: u64,
+    /// The activations that one sandbox may run at once: 1 to 1,000, 1 unless told.
+    pub concurrency: u32,
+}
+
+impl Limits {
+    /// The longest timeout.
+    pub const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
+    /// The largest log limit, in bytes.
+    pub const MAX_LOGS: u64 = 10 << 20;
+    /// The largest concurrency.
+    pub const MAX_CONCURRENCY: u32 = 1_000;
+
+    /// Checks every limit against its range.
+    ///
+    /// # Errors
+    /// `InvalidArgument`, naming the value and the range.
+    pub fn check(&self) -> Result<(), Error> {
+        let refuse = |text: String| Err(Error::new(ErrorKind::InvalidArgument, text));
+        if self.timeout < Duration::from_millis(1) || self.timeout > Self::MAX_TIMEOUT {
+            return refuse(format!("timeout {:?} is out of range: 1 ms to 24 h", self.timeout));
+        }
+        if self.memory < MemoryMib::MIN || self.memory > MemoryMib::MAX {
+            return refuse(format!(
+                "memory {} is out of range: {} to {}",
+                self.memory,
+                MemoryMib::MIN,
+                MemoryMib::MAX
+            ));
+        }
+        if self.logs > Self::MAX_LOGS {
+            return refuse(format!("log limit {} is out of range: 0 to {} bytes", self.logs, Self::MAX_LOGS));
+        }
+        if !(1..=Self::MAX_CONCURRENCY).contains(&self.concurrency) {
+            return refuse(format!(
+                "concurrency {} is out of range: 1 to {}",
+                self.concurrency,
+                Self::MAX_CONCURRENCY
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Default for Limits {
+    /// Source of the values: OpenWhisk's defaults.
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(60),
+            memory: MemoryMib::DEFAULT,
+            logs: Self::MAX_LOGS,
+            concurrency: 1,
+        }
+    }
+}
+
+/// When an activation that failed is run again.
+///
+/// The pause before attempt *n* + 1 is drawn from 0 to `base` × 2^(*n* − 1), at most `max`.
+///
+/// # Source
+/// "Full jitter": M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RetryPolicy {
+    /// How often it may be run again, 0 to 100; 0 means at most once.
+    pub retries: u32,
+    /// Whether an application error is retried too; developer and internal errors always are.
+    pub on_application_error: bool,
+    /// The longest first pause.
+    pub base: Duration,
+    /// The longest pause.
+    pub max: Duration,
+}
+
+impl RetryPolicy {
+    /// The largest number of retries.
+    pub const MAX_RETRIES: u32 = 100;
+
+    /// The longest pause after attempt number `attempt` (from 1).
+    #[must_use]
+    pub fn ceiling(&self, attempt: u32) -> Duration {
+        let factor = 1_u32.checked_shl(attempt.saturating_sub(1)).unwrap_or(u32::MAX);
+        self.base.saturating_mul(factor).min(self.max)
+    }
+}
+
+impl Default for RetryPolicy {
+    /// No retries; 100 ms and 10 s once there are some. The pauses are arbitrary.
+    fn default() -> Self {
+        Self {
+            retries: 0,
+            on_application_error: false,
+            base: Duration::from_millis(100),
+            max: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Default parameters and annotations: a JSON object.
+pub type Parameters = Map<String, Value>;
+
+/// An action's code, in the form that a backend runs.
+#[derive(Clone, Default)]
+#[non_exhaustive]
+pub enum Code {
+    /// No code is bound yet: a declaration.
+    #[default]
+    Unbound,
+    /// Rust code of this program. Backends that run built artifacts find it there by the action's name.
+    Native(NativeCode),
+}
+
+impl fmt::Debug for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unbound => "Unbound",
+            Self::Native(_) => "Native",
+        })
+    }
+}
+
+/// Rust code of this program, with the function that builds its shared state.
+#[derive(Clone)]
+pub struct NativeCode {
+    /// The code.
+    pub action: Arc<dyn ErasedAction>,
+    /// Builds the state of one sandbox before its first run.
+    pub init: Option<Init>,
+}
+
+/// Builds the state of one sandbox.
+pub type Init = Arc<dyn Fn(InitContext) -> BoxFuture<'static, Result<State, BoxError>> + Send + Sync>;
+
+/// What an action is called, may use, and is told: everything but its invocations.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ActionSpec {
+    /// Its name.
+    pub name: EntityName,
+    /// Its version; the platform counts it up.
+    pub version: Version,
+    /// Its code.
+    pub code: Code,
+    /// What it may use.
+    pub limits: Limits,
+    /// When it is run again.
+    pub retry: RetryPolicy,
+    /// Parameters merged under each payload.
+    pub parameters: Parameters,
+    /// Notes for tools.
+    pub annotations: Parameters,
+    /// The environment that [`Context::env`] shows it.
+    pub env: BTreeMap<String, String>,
+    /// What it does, for people.
+    pub description: String,
+    /// Whether it blocks its thread, and so needs one of its own.
+    pub blocking: bool,
+    /// The backend that it asks for; the platform's default otherwise.
+    pub backend: Option<String>,
+}
+
+impl ActionSpec {
+    /// An action called `name` with default limits, no parameters and no code.
+    ///
+    /// # Errors
+    /// `InvalidArgument` when the name breaks the rules.
+    pub fn new(name: &str) -> Result<Self, Error> {
+        Ok(Self {
+            name: name.parse()?,
+            version: Version::FIRST,
+            code: Code::Unbound,
+            limits: Limits::default(),
+            retry: RetryPolicy::default(),
+            parameters: Parameters::new(),
+            annotations: Parameters::new(),
+            env: BTreeMap::new(),
+            description: String::new(),
+            blocking: false,
+            backend: None,
+        })
+    }
+
+    /// The same action with other limits.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// The same action with another timeout.
+    #[must_use]
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.limits.timeout = timeout;
+        self
+    }
+
+    /// The same action with another memory limit.
+    #[must_use]
+    pub fn with_memory(mut self, memory: MemoryMib) -> Self {
+        self.limits.memory = memory;
+        self
+    }
+
+    /// The same action, run again up to `retries` times.
+    #[must_use]
+    pub fn with_retries(mut self, retries: u32) -> Self {
+        self.retry.retries = retries;
+        self
+    }
+
+    /// The same action with a default parameter more.
+    #[must_use]
+    pub fn with_parameter(mut self, key: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.parameters.insert(key.into(), value.into());
+        self
+    }
+
+    /// The same action with an environment variable more.
+    #[must_use]
+    pub fn with_env(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.env.insert(key.into(), value.into());
+        self
+    }
+
+    /// The same action on the backend of that name.
+    #[must_use]
+    pub fn on_backend(mut self, backend: impl Into<String>) -> Self {
+        self.backend = Some(backend.into());
+        self
+    }
+
+    /// Checks limits and retries against their ranges.
+    ///
+    /// # Errors
+    /// `InvalidArgument`, naming the action, the value and the range.
+    pub fn check(&self) -> Result<(), Error> {
+        self.limits.check().map_err(|error| error.with_context("action", &self.name))?;
+        if self.retry.retries > RetryPolicy::MAX_RETRIES {
+            let text =
+                format!("retries {} is out of range: 0 to {}", self.retry.retries, RetryPolicy::MAX_RETRIES);
+            return Err(Error::new(ErrorKind::InvalidArgument, text).with_context("action", &self.name));
+        }
+        Ok(())
+    }
+}
+
+/// The actions of one crate, as `actions!` lists them, with what builds their shared state.
+#[derive(Clone, Default)]
+pub struct ActionSet {
+    actions: Vec<Arc<dyn ErasedAction>>,
+    init: Option<Init>,
+}
+
+impl ActionSet {
+    /// A set with nothing in it.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The same set with one action more.
+    #[must_use]
+    pub fn with(mut self, action: impl Action) -> Self {
+        self.actions.push(Arc::new(action));
+        self
+    }
+
+    /// The same set with the function that builds the state of each sandbox, once, before its first run.
+    ///
+    /// Actions reach the state by [`Context::state`]; the time that building takes is the *init time*.
+    #[must_use]
+    pub fn with_init<T, E, F, Fut>(mut self, init: F) -> Self
+    where
+        T: Send + Sync + 'static,
+        E: Into<BoxError>,
+        F: Fn(InitContext) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<T, E>> + Send + 'static,
+    {
+        self.init = Some(Arc::new(move |cx| {
+            let building = init(cx);
+            Box::pin(async move { building.await.map(|state| Arc::new(state) as State).map_err(Into::into) })
+        }));
+        self
+    }
+
+    /// The specifications of all actions, bound to their code.
+    #[must_use]
+    pub fn into_specs(self) -> Vec<ActionSpec> {
+        let init = self.init;
+        let bind = |action: Arc<dyn ErasedAction>| {
+            let mut spec = action.spec();
+            spec.code = Code::Native(NativeCode { action, init: init.clone() });
+            spec
+        };
+        self.actions.into_iter().map(bind).collect()
+    }
+}
+
+impl fmt::Debug for ActionSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.actions.iter().map(|action| action.spec().name)).finish()
+    }
+}
+
+/// Lists the actions of a crate: makes `pub fn actions() -> ActionSet`.
+///
+/// ```
+/// # use faas_core as faas;
+/// use faas_core::{InitContext, action, actions};
+/// #[action]
+/// async fn ping() {}
+///
+/// async fn setup(_cx: InitContext) -> Result<u32, std::io::Error> {
+///     Ok(42)
+/// }
+/// actions![ping; init = setup];
+/// # fn main() { assert_eq!(actions().into_specs()[0].name.name(), "ping"); }
+/// ```
+#[macro_export]
+macro_rules! actions {
+    ($($action:path),* $(,)? $(; init = $init:path)?) => {
+        /// The actions of this crate.
+        pub fn actions() -> $crate::ActionSet {
+            $crate::ActionSet::new()$(.with($action {}))*$(.with_init($init))?
+        }
+    };
+}

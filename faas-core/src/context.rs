@@ -1,0 +1,239 @@
+//! What an action sees of the world: one [`Context`] per activation, the same on every backend.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+
+use crate::action::{ActionSpec, BoxFuture, State};
+use crate::activation::ActivationId;
+use crate::error::{Error, ErrorKind};
+use crate::guest::Bound;
+use crate::log::{LogBuffer, LogLine, Stream};
+use crate::name::EntityName;
+use crate::payload::IntoPayload;
+use crate::payload::Payload;
+use crate::units::Timestamp;
+
+/// The most events that one activation may emit. Arbitrary.
+pub const MAX_EMITTED: usize = 1_000;
+
+/// The clocks, timers and randomness of the place where user code runs.
+///
+/// A sandbox gets them from its platform, so that one seed decides a whole run.
+pub trait Host: Send + Sync + 'static {
+    /// Wall-clock time.
+    fn wall(&self) -> Timestamp;
+
+    /// Time that only grows, since a point that is the same for all readings of one host.
+    fn monotonic(&self) -> Duration;
+
+    /// Completes after `duration`.
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()>;
+
+    /// 64 random bits; not for secrets.
+    fn random(&self) -> u64;
+}
+
+/// An event that an action emitted: it fires the trigger once the activation's record is written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Emitted {
+    /// The trigger.
+    pub trigger: EntityName,
+    /// What it is fired with: an object.
+    pub payload: Payload,
+}
+
+/// What an action sees of its activation and of the world. Cloning shares it.
+///
+/// Portable actions use it for clock, sleep, randomness and environment; `std::env`, `println!` and tokio's
+/// I/O work where the backend's `Capability` says so.
+#[derive(Clone)]
+pub struct Context(pub(crate) Arc<ContextInner>);
+
+pub(crate) struct ContextInner {
+    pub(crate) id: ActivationId,
+    pub(crate) attempt: u32,
+    /// On the host's monotonic clock.
+    pub(crate) deadline: Duration,
+    pub(crate) bound: Arc<Bound>,
+    pub(crate) out: Mutex<Out>,
+}
+
+/// What an activation has produced besides its result.
+pub(crate) struct Out {
+    pub(crate) logs: LogBuffer,
+    pub(crate) emitted: Vec<Emitted>,
+    /// Set once the reply is taken: what comes later belongs to nobody.
+    pub(crate) closed: bool,
+}
+
+impl Context {
+    /// The id of this activation.
+    #[must_use]
+    pub fn activation_id(&self) -> ActivationId {
+        self.0.id
+    }
+
+    /// The action that runs, with its limits and annotations.
+    #[must_use]
+    pub fn action(&self) -> &ActionSpec {
+        &self.0.bound.spec
+    }
+
+    /// The number of this attempt, from 1.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.0.attempt
+    }
+
+    /// The time that is left until the deadline.
+    #[must_use]
+    pub fn remaining(&self) -> Duration {
+        self.0.deadline.saturating_sub(self.host().monotonic())
+    }
+
+    /// The wall clock.
+    #[must_use]
+    pub fn now(&self) -> SystemTime {
+        self.host().wall().into()
+    }
+
+    /// Completes after `duration`.
+    ///
+    /// # Cancel safety
+    /// Dropping it forgets the timer.
+    pub async fn sleep(&self, duration: Duration) {
+        self.host().sleep(duration).await;
+    }
+
+    /// 64 random bits; not for secrets. A platform with a seed always gives the same.
+    #[must_use]
+    pub fn random(&self) -> u64 {
+        self.host().random()
+    }
+
+    /// A variable of the action's environment, which is its spec's and nothing else.
+    #[must_use]
+    pub fn env(&self, key: &str) -> Option<&str> {
+        self.action().env.get(key).map(String::as_str)
+    }
+
+    /// The state that the set's `init` function built.
+    ///
+    /// # Panics
+    /// When the set has no `init`, or it builds another type; the activation then is a developer error.
+    #[must_use]
+    #[expect(clippy::panic, reason = "a defect of the action, reported as its developer error")]
+    pub fn state<T: Send + Sync + 'static>(&self) -> &T {
+        self.try_state().unwrap_or_else(|| {
+            panic!("the action set's init function builds no state of type {}", std::any::type_name::<T>())
+        })
+    }
+
+    /// The state that the set's `init` function built, if it is of type `T`.
+    #[must_use]
+    pub fn try_state<T: Send + Sync + 'static>(&self) -> Option<&T> {
+        self.0.bound.state().and_then(|state: &State| state.downcast_ref())
+    }
+
+    /// Puts an event into the outbox: it fires the trigger once this activation's record is written with a
+    /// success, and never otherwise.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a bad name, a payload that is no object, or more than [`MAX_EMITTED`] events.
+    pub fn emit(&self, trigger: &str, payload: impl IntoPayload) -> Result<(), Error> {
+        let payload = payload.into_payload().map_err(|error| error.with_operation("emit"))?;
+        let trigger = trigger.parse::<EntityName>().map_err(|error| error.with_operation("emit"))?;
+        let refuse = |text: String| {
+            Err(Error::new(ErrorKind::InvalidArgument, text)
+                .with_operation("emit")
+                .with_context("trigger", &trigger))
+        };
+        if !payload.is_object() {
+            return refuse("the payload of an event must be a JSON object, but is an array".into());
+        }
+        let mut out = self.0.out();
+        if out.emitted.len() >= MAX_EMITTED {
+            return refuse(format!("an activation may emit at most {MAX_EMITTED} events"));
+        }
+        out.emitted.push(Emitted { trigger, payload });
+        Ok(())
+    }
+
+    fn host(&self) -> &dyn Host {
+        &*self.0.bound.host
+    }
+}
+
+impl ContextInner {
+    pub(crate) fn out(&self) -> std::sync::MutexGuard<'_, Out> {
+        self.out.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn log(&self, stream: Stream, text: &str) {
+        let at = self.bound.host.wall();
+        let mut out = self.out();
+        if !out.closed {
+            out.logs.push(at, stream, text);
+        }
+    }
+
+    /// Takes what was logged and emitted; later lines and events are dropped.
+    pub(crate) fn close(&self) -> (Vec<LogLine>, Vec<Emitted>) {
+        let mut out = self.out();
+        out.closed = true;
+        let logs = std::mem::replace(&mut out.logs, LogBuffer::new(0));
+        let emitted = std::mem::take(&mut out.emitted);
+        drop(out);
+        if logs.is_untouched() {
+            return (Vec::new(), emitted);
+        }
+        (logs.finish(self.bound.host.wall()), emitted)
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("activation", &self.0.id)
+            .field("action", &self.action().name)
+            .field("attempt", &self.0.attempt)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the `init` function of an action set sees.
+#[derive(Clone)]
+pub struct InitContext {
+    pub(crate) bound: Arc<Bound>,
+}
+
+impl InitContext {
+    /// The action whose sandbox is initialised.
+    #[must_use]
+    pub fn action(&self) -> &ActionSpec {
+        &self.bound.spec
+    }
+
+    /// A variable of the action's environment.
+    #[must_use]
+    pub fn env(&self, key: &str) -> Option<&str> {
+        self.bound.spec.env.get(key).map(String::as_str)
+    }
+
+    /// Completes after `duration`.
+    ///
+    /// # Cancel safety
+    /// Dropping it forgets the timer.
+    pub async fn sleep(&self, duration: Duration) {
+        self.bound.host.sleep(duration).await;
+    }
+}
+
+impl fmt::Debug for InitContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InitContext").field("action", &self.action().name).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,205 @@
+//! The inside of a sandbox: what every backend does around user code, written once.
+//!
+//! A [`Guest`] is an action bound to its host. Running it captures what the code logs, turns a panic into
+//! a developer error, and gives back a [`Reply`]. Deadlines are the business of whoever polls it.
+
+mod capture;
+
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::task::{Poll, ready};
+use std::time::Duration;
+
+use tracing::level_filters::LevelFilter;
+
+use crate::action::{ActionSpec, BoxFuture, Code, NativeCode, State};
+use crate::activation::ActivationId;
+use crate::context::{Context, ContextInner, Emitted, Host, InitContext, Out};
+use crate::error::{BoxError, Error, ErrorKind};
+use crate::log::{LogBuffer, LogLine};
+use crate::outcome::Outcome;
+use crate::payload::Payload;
+
+/// What a guest is asked to run.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// The activation.
+    pub id: ActivationId,
+    /// The number of the attempt, from 1.
+    pub attempt: u32,
+    /// The deadline on the host's monotonic clock.
+    pub deadline: Duration,
+    /// The input.
+    pub payload: Payload,
+    /// The most verbose level that is recorded.
+    pub log_level: LevelFilter,
+}
+
+/// What a guest gives back.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// What user code did.
+    pub outcome: Outcome,
+    /// What it logged.
+    pub logs: Vec<LogLine>,
+    /// What it put into the outbox; empty unless it succeeded.
+    pub emitted: Vec<Emitted>,
+}
+
+/// The action as its contexts see it.
+pub(crate) struct Bound {
+    pub(crate) spec: Arc<ActionSpec>,
+    pub(crate) host: Arc<dyn Host>,
+    state: OnceLock<State>,
+}
+
+impl Bound {
+    pub(crate) fn state(&self) -> Option<&State> {
+        self.state.get()
+    }
+}
+
+/// An action of this program, bound to a host: one sandbox's worth of it.
+pub struct Guest {
+    code: NativeCode,
+    bound: Arc<Bound>,
+}
+
+impl Guest {
+    /// Binds the code of `spec` to a host.
+    ///
+    /// # Errors
+    /// `Unsupported` when the action's code is not of this program.
+    pub fn new(spec: Arc<ActionSpec>, host: Arc<dyn Host>) -> Result<Self, Error> {
+        let Code::Native(code) = &spec.code else {
+            let text = "the action has no Rust code in this program".to_owned();
+            return Err(Error::new(ErrorKind::Unsupported, text).with_context("action", &spec.name));
+        };
+        Ok(Self { code: code.clone(), bound: Arc::new(Bound { spec, host, state: OnceLock::new() }) })
+    }
+
+    /// The action.
+    #[must_use]
+    pub fn spec(&self) -> &Arc<ActionSpec> {
+        &self.bound.spec
+    }
+
+    /// Whether [`init`](Self::init) has something left to do.
+    #[must_use]
+    pub fn needs_init(&self) -> bool {
+        self.code.init.is_some() && self.bound.state.get().is_none()
+    }
+
+    /// Builds the shared state, if the action's set has any and it is not built yet.
+    ///
+    /// # Errors
+    /// The developer error of an `init` function that failed or panicked.
+    ///
+    /// # Cancel safety
+    /// Dropping it drops the half-built state; the next call begins anew.
+    pub async fn init(&self) -> Result<(), Outcome> {
+        let Some(init) = self.code.init.as_ref().filter(|_| self.needs_init()) else { return Ok(()) };
+        let cx = InitContext { bound: Arc::clone(&self.bound) };
+        let building = catch_unwind(AssertUnwindSafe(|| init(cx)));
+        let built = match building {
+            Ok(building) => CatchPanic(building).await,
+            Err(panic) => Err(panic_message(&*panic)),
+        };
+        match built {
+            Ok(Ok(state)) => {
+                // A concurrent caller may have been first; both states are alike.
+                let _ = self.bound.state.set(state);
+                Ok(())
+            }
+            Ok(Err(error)) => Err(Outcome::init_failed(&error.to_string())),
+            Err(message) => Err(Outcome::init_failed(&format!("it panicked: {message}"))),
+        }
+    }
+
+    /// Starts a run; nothing happens until it is polled.
+    pub fn run(&self, call: Call) -> Running<'_> {
+        let out =
+            Out { logs: LogBuffer::new(self.bound.spec.limits.logs), emitted: Vec::new(), closed: false };
+        let inner = ContextInner {
+            id: call.id,
+            attempt: call.attempt,
+            deadline: call.deadline,
+            bound: Arc::clone(&self.bound),
+            out: Mutex::new(out),
+        };
+        let cx = Context(Arc::new(inner));
+        let future = self.code.action.call(cx.clone(), call.payload);
+        Running { cx, future: Some(future), capture: capture::Capture::new(call.log_level) }
+    }
+}
+
+/// A run of user code: a future of its [`Reply`].
+///
+/// # Cancel safety
+/// Dropping it drops user code at its await point. [`abandon`](Self::abandon) does so and keeps the logs.
+pub struct Running<'a> {
+    cx: Context,
+    future: Option<BoxFuture<'a, Outcome>>,
+    capture: capture::Capture,
+}
+
+impl Running<'_> {
+    /// Drops user code and replies with `outcome` and what was logged so far.
+    #[must_use]
+    pub fn abandon(mut self, outcome: Outcome) -> Reply {
+        self.drop_code();
+        self.reply(outcome)
+    }
+
+    /// Drops user code inside its scope; a destructor that panics is caught.
+    fn drop_code(&mut self) {
+        if let Some(future) = self.future.take() {
+            let drop_it = AssertUnwindSafe(|| self.capture.enter(&self.cx.0, || drop(future)));
+            let _ = catch_unwind(drop_it);
+        }
+    }
+
+    fn reply(&self, outcome: Outcome) -> Reply {
+        let (logs, emitted) = self.cx.0.close();
+        let emitted = if outcome.is_success() { emitted } else { Vec::new() };
+        Reply { outcome, logs, emitted }
+    }
+}
+
+impl Future for Running<'_> {
+    type Output = Reply;
+
+    fn poll(mut self: Pin<&mut Self>, task: &mut std::task::Context<'_>) -> Poll<Reply> {
+        let this = &mut *self;
+        let Some(future) = this.future.as_mut() else { return Poll::Pending };
+        let polled =
+            this.capture.enter(&this.cx.0, || catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(task))));
+        let outcome = match polled {
+            Ok(polled) => ready!(polled),
+            Err(panic) => Outcome::panicked(&panic_message(&*panic)),
+        };
+        this.drop_code();
+        Poll::Ready(this.reply(outcome))
+    }
+}
+
+/// A future whose panic is an `Err` with its message.
+struct CatchPanic<'a>(BoxFuture<'a, Result<State, BoxError>>);
+
+impl Future for CatchPanic<'_> {
+    type Output = Result<Result<State, BoxError>, String>;
+
+    fn poll(mut self: Pin<&mut Self>, task: &mut std::task::Context<'_>) -> Poll<Self::Output> {
+        match catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(task))) {
+            Ok(polled) => polled.map(Ok),
+            Err(panic) => Poll::Ready(Err(panic_message(&*panic))),
+        }
+    }
+}
+
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&'static str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "(no message)".to_owned())
+}

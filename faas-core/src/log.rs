@@ -1,0 +1,195 @@
+//! Log lines of an activation, bounded.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::units::Timestamp;
+
+/// The stream that a log line belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stream {
+    /// Standard output, and events of level info and below.
+    Stdout,
+    /// Standard error, and events of level warn and error; also the platform's notices.
+    Stderr,
+}
+
+/// One line that an activation logged.
+///
+/// `Display` is OpenWhisk's format: the time padded to 30 columns, the stream, the text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// When it was logged.
+    pub at: Timestamp,
+    /// Where it was logged.
+    pub stream: Stream,
+    /// The text, without control characters.
+    pub text: String,
+}
+
+impl fmt::Display for LogLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let stream = match self.stream {
+            Stream::Stdout => "stdout",
+            Stream::Stderr => "stderr",
+        };
+        write!(f, "{:<30} {stream}: {}", self.at.to_string(), self.text)
+    }
+}
+
+/// The most lines that one activation keeps, so that a flood of empty lines stays small. Arbitrary.
+pub const MAX_LINES: usize = 100_000;
+
+/// Collects the log lines of one activation up to a limit in bytes and [`MAX_LINES`].
+///
+/// # Behavior
+/// - Control characters are escaped, so that no line forges another and terminals stay inert.
+/// - The text of each line counts with one byte for its end.
+/// - The first line over the limit is cut to what is left; later ones are dropped.
+/// - [`finish`](Self::finish) adds a notice when anything was cut. Source of its text: OpenWhisk.
+#[derive(Debug)]
+pub struct LogBuffer {
+    lines: Vec<LogLine>,
+    left: u64,
+    limit: u64,
+    truncated: bool,
+}
+
+impl LogBuffer {
+    /// A buffer for at most `limit` bytes; 0 keeps no line and adds no notice.
+    #[must_use]
+    pub const fn new(limit: u64) -> Self {
+        Self { lines: Vec::new(), left: limit, limit, truncated: false }
+    }
+
+    /// How many bytes of text still fit.
+    #[must_use]
+    pub const fn left(&self) -> u64 {
+        self.left
+    }
+
+    /// Whether nothing was ever added.
+    pub(crate) const fn is_untouched(&self) -> bool {
+        self.lines.is_empty() && !self.truncated
+    }
+
+    /// Adds a line, escaped and cut to what is left.
+    pub fn push(&mut self, at: Timestamp, stream: Stream, text: &str) {
+        if self.truncated {
+            return;
+        }
+        let text = escape(text, self.left);
+        let bytes = text.len() as u64 + 1;
+        match self.left.checked_sub(bytes) {
+            Some(left) if self.lines.len() < MAX_LINES => {
+                self.left = left;
+                self.lines.push(LogLine { at, stream, text });
+            }
+            _ => self.cut(at, stream, text),
+        }
+    }
+
+    fn cut(&mut self, at: Timestamp, stream: Stream, mut text: String) {
+        self.truncated = true;
+        let mut keep = usize::try_from(self.left.saturating_sub(1)).unwrap_or(usize::MAX).min(text.len());
+        while !text.is_char_boundary(keep) {
+            keep -= 1;
+        }
+        text.truncate(keep);
+        self.left = 0;
+        if !text.is_empty() {
+            self.lines.push(LogLine { at, stream, text });
+        }
+    }
+
+    /// The lines, with a notice at `at` when some were cut.
+    #[must_use]
+    pub fn finish(mut self, at: Timestamp) -> Vec<LogLine> {
+        if self.truncated && self.limit > 0 {
+            let text = format!(
+                "Logs were truncated because the total bytes size exceeds the limit of {} bytes.",
+                self.limit
+            );
+            self.lines.push(LogLine { at, stream: Stream::Stderr, text });
+        }
+        self.lines
+    }
+}
+
+/// Escapes control characters, working on no more of the text than can fit into `left` bytes.
+fn escape(text: &str, left: u64) -> String {
+    let end = usize::try_from(left.saturating_add(4)).unwrap_or(usize::MAX).min(text.len());
+    let end = (end..=text.len()).find(|i| text.is_char_boundary(*i)).unwrap_or(text.len());
+    let text = &text[..end];
+    if !text.contains(char::is_control) {
+        return text.to_owned();
+    }
+    let mut escaped = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match c {
+            '\t' => escaped.push(c),
+            c if c.is_control() => escaped.extend(c.escape_default()),
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AT: Timestamp = Timestamp::from_millis(0);
+
+    fn texts(limit: u64, input: &[&str]) -> Vec<String> {
+        let mut buffer = LogBuffer::new(limit);
+        for text in input {
+            buffer.push(AT, Stream::Stdout, text);
+        }
+        buffer.finish(AT).into_iter().map(|line| line.text).collect()
+    }
+
+    #[test]
+    fn the_limit_is_exact_and_a_notice_follows() {
+        assert_eq!(texts(8, &["abc", "def"]), ["abc", "def"]);
+        let notice = "Logs were truncated because the total bytes size exceeds the limit of 7 bytes.";
+        assert_eq!(texts(7, &["abc", "def", "g"]), ["abc", "de", notice]);
+        assert_eq!(texts(0, &["abc"]), Vec::<String>::new());
+        assert_eq!(texts(7, &["äöüä"])[0], "äöü");
+    }
+
+    #[test]
+    fn a_flood_keeps_memory_bounded() {
+        let line = "x".repeat(1 << 20);
+        let mut buffer = LogBuffer::new(1000);
+        for _ in 0..1000 {
+            buffer.push(AT, Stream::Stdout, &line);
+            buffer.push(AT, Stream::Stdout, "");
+        }
+        let lines = buffer.finish(AT);
+        assert_eq!(lines.len(), 2);
+        assert!(lines[0].text.capacity() < 2000);
+    }
+
+    #[test]
+    fn a_flood_of_empty_lines_ends_at_the_line_limit() {
+        let mut buffer = LogBuffer::new(u64::MAX);
+        for _ in 0..MAX_LINES * 2 {
+            buffer.push(AT, Stream::Stdout, "");
+        }
+        assert_eq!(buffer.finish(AT).len(), MAX_LINES + 1);
+    }
+
+    #[test]
+    fn control_characters_are_inert() {
+        assert_eq!(texts(100, &["a\x1b[31mred\nnext\u{7f}\tend"]), ["a\\u{1b}[31mred\\nnext\\u{7f}\tend"]);
+    }
+
+    #[test]
+    fn a_line_prints_in_openwhisk_format() {
+        let line = LogLine { at: AT, stream: Stream::Stdout, text: "hello".into() };
+        assert_eq!(line.to_string(), "1970-01-01T00:00:00.000000000Z stdout: hello");
+    }
+}

@@ -1,0 +1,170 @@
+//! Pools: cold, prewarmed and warm sandboxes, keep-alive and eviction.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::action::ActionSpec;
+use crate::activation::StartKind;
+use crate::error::Error;
+use crate::sandbox::Sandbox;
+use crate::units::MemoryMib;
+
+/// A request for exclusive use of a sandbox.
+#[derive(Clone, Copy, Debug)]
+pub struct AcquireRequest<'a> {
+    /// The action, at the revision that was admitted.
+    pub spec: &'a Arc<ActionSpec>,
+    /// Whose invocation it is: sandboxes are never shared between namespaces.
+    pub namespace: &'a str,
+    /// Until when it may wait.
+    pub deadline: Instant,
+}
+
+/// A place that keeps sandboxes and leases them.
+///
+/// # Behavior
+/// - A lease is of a sandbox of exactly the namespace and revision asked for.
+/// - A warm sandbox is taken before a stem cell, a stem cell before a new one.
+/// - While a sandbox is being made for a request, the request takes one that frees up, if that comes first.
+/// - The memory of all sandboxes, in whatever state, never exceeds the budget.
+/// - To make room, idle sandboxes are evicted, and the request waits until they are destroyed.
+/// - A request that cannot have room, because all is leased, is refused with `Exhausted` at once.
+/// - A cold start whose request left goes on and its sandbox becomes idle.
+/// - After `drain`, `acquire` and `warm` are `Closed` and every sandbox is destroyed, leased ones when they
+///   are returned.
+pub trait ContainerPool: Send + Sync + 'static {
+    /// Exclusive use of a sandbox.
+    type Lease: Lease;
+
+    /// Leases a sandbox.
+    ///
+    /// # Errors
+    /// `Exhausted`, `DeadlineExceeded`, `InitFailed`, `Closed`, or what the factory failed with.
+    ///
+    /// # Cancel safety
+    /// Dropping it gives up the request; a sandbox in the making becomes idle.
+    fn acquire(
+        &self,
+        request: &AcquireRequest<'_>,
+    ) -> impl Future<Output = Result<Self::Lease, Error>> + Send;
+
+    /// Completes when a request that was refused as `Exhausted` is worth another try.
+    fn ready(&self) -> impl Future<Output = ()> + Send;
+
+    /// Makes up to `count` sandboxes of the action idle and tells how many are; evicts nobody.
+    ///
+    /// # Errors
+    /// `InitFailed`, `Closed`, or what the factory failed with.
+    fn warm(
+        &self,
+        spec: &Arc<ActionSpec>,
+        namespace: &str,
+        count: usize,
+    ) -> impl Future<Output = Result<usize, Error>> + Send;
+
+    /// Destroys the idle sandboxes of an action's revision, and leased ones when they are returned.
+    fn remove(&self, spec: &Arc<ActionSpec>) -> impl Future<Output = ()> + Send;
+
+    /// What the pool holds and has done.
+    fn stats(&self) -> PoolStats;
+
+    /// Stops leasing, and waits until every sandbox is destroyed.
+    fn drain(&self) -> impl Future<Output = ()> + Send;
+}
+
+/// Exclusive use of a sandbox (or of one of its places, where the action's concurrency allows more).
+///
+/// A lease that is dropped is dirty, and its sandbox is destroyed: call [`keep`](Self::keep) after a run that
+/// ended with success or an application error.
+pub trait Lease: Send + 'static {
+    /// What is leased.
+    type Sandbox: Sandbox;
+
+    /// The sandbox.
+    fn sandbox(&self) -> &Self::Sandbox;
+
+    /// How the sandbox came to be, and what that took.
+    fn origin(&self) -> Origin;
+
+    /// Returns the sandbox for further use.
+    fn keep(self);
+}
+
+/// How a leased sandbox came to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Its start kind.
+    pub start_kind: StartKind,
+    /// Time spent waiting for somebody else.
+    pub wait: Duration,
+    /// Time spent making it.
+    pub create: Duration,
+    /// Time spent initialising user code.
+    pub init: Duration,
+}
+
+/// What a pool holds and has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PoolStats {
+    /// Stem cells.
+    pub stems: usize,
+    /// Sandboxes in the making.
+    pub creating: usize,
+    /// Idle sandboxes that are up.
+    pub idle: usize,
+    /// Idle sandboxes that are paused.
+    pub paused: usize,
+    /// Leased sandboxes.
+    pub leased: usize,
+    /// Sandboxes that are being destroyed.
+    pub destroying: usize,
+    /// The memory of all of these.
+    pub memory: MemoryMibTotal,
+    /// Cold starts so far.
+    pub cold_starts: u64,
+    /// Starts on a stem cell so far.
+    pub prewarmed_starts: u64,
+    /// Warm starts so far.
+    pub warm_starts: u64,
+    /// Sandboxes destroyed to make room so far.
+    pub evictions: u64,
+    /// Sandboxes destroyed because they were idle for too long so far.
+    pub expirations: u64,
+}
+
+/// A sum of memory, in MiB.
+pub type MemoryMibTotal = u64;
+
+/// Decides how long idle sandboxes are kept and which one makes room. It is called under the pool's lock: it
+/// takes no lock, reads no clock and logs nothing.
+///
+/// # Behavior
+/// - `victim` picks one of the candidates, or none when there is none.
+/// - `expires` may be asked again at any time; its answer holds until the next `used`.
+pub trait KeepAlive: Send + 'static {
+    /// A sandbox of `entry` was returned at `now`.
+    fn used(&mut self, entry: &IdleEntry, now: Instant);
+
+    /// When an idle sandbox expires; `None` keeps it until it is evicted.
+    fn expires(&self, entry: &IdleEntry) -> Option<Instant>;
+
+    /// The index of the candidate to evict.
+    fn victim(&mut self, candidates: &[IdleEntry], now: Instant) -> Option<usize>;
+}
+
+/// An idle sandbox, as a keep-alive policy sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IdleEntry {
+    /// Which action, namespace and revision: the same number for all sandboxes that are interchangeable.
+    pub key: u64,
+    /// Its memory: what evicting it frees.
+    pub memory: MemoryMib,
+    /// What making it again costs: the time to create and initialise it.
+    pub cost: Duration,
+    /// Since when it has been idle.
+    pub since: Instant,
+}

@@ -1,0 +1,76 @@
+//! What `#[action]` expands to. Not part of the public interface: it changes without notice.
+
+use std::time::Duration;
+
+use crate::action::{ActionSpec, Parameters};
+use crate::error::BoxError;
+use crate::units::MemoryMib;
+
+/// The arguments of `#[action]`, checked when the action was compiled.
+#[derive(Debug)]
+pub struct Declaration {
+    /// The action's name.
+    pub name: &'static str,
+    /// Its package.
+    pub package: Option<&'static str>,
+    /// Its memory limit in MiB.
+    pub memory_mib: Option<u32>,
+    /// Its timeout in milliseconds.
+    pub timeout_ms: Option<u64>,
+    /// Its concurrency within one sandbox.
+    pub concurrency: Option<u32>,
+    /// Its retries.
+    pub retries: Option<u32>,
+    /// Whether it blocks its thread.
+    pub blocking: bool,
+    /// Its annotations: keys and JSON texts.
+    pub annotations: &'static [(&'static str, &'static str)],
+    /// Its doc comment.
+    pub description: &'static str,
+}
+
+/// The specification that a declaration stands for.
+#[must_use]
+#[expect(clippy::missing_panics_doc, reason = "the macro has checked the name")]
+pub fn declare(declaration: Declaration) -> ActionSpec {
+    let package = declaration.package.map(|package| format!("{package}/")).unwrap_or_default();
+    #[expect(clippy::expect_used, reason = "the macro has checked the name")]
+    let mut spec =
+        ActionSpec::new(&format!("{package}{}", declaration.name)).expect("a name that #[action] checked");
+    let limits = &mut spec.limits;
+    limits.memory = declaration.memory_mib.map_or(limits.memory, MemoryMib::new);
+    limits.timeout = declaration.timeout_ms.map_or(limits.timeout, Duration::from_millis);
+    limits.concurrency = declaration.concurrency.unwrap_or(limits.concurrency);
+    spec.retry.retries = declaration.retries.unwrap_or_default();
+    spec.blocking = declaration.blocking;
+    let json = |text: &str| serde_json::from_str(text).unwrap_or_default();
+    spec.annotations =
+        declaration.annotations.iter().map(|(k, v)| ((*k).to_owned(), json(v))).collect::<Parameters>();
+    declaration.description.clone_into(&mut spec.description);
+    spec
+}
+
+/// What a fallible action returns.
+#[diagnostic::on_unimplemented(
+    message = "an action cannot return `{Self}`",
+    label = "the error must turn into a boxed error: implement `std::error::Error` for it",
+    note = "return `Result<T, E>` where `E: Into<Box<dyn std::error::Error + Send + Sync>>`"
+)]
+pub trait Fallible {
+    /// What it returns when it succeeds.
+    type Output;
+
+    /// The result with its error boxed.
+    ///
+    /// # Errors
+    /// The action's own error.
+    fn into_result(self) -> Result<Self::Output, BoxError>;
+}
+
+impl<T, E: Into<BoxError>> Fallible for Result<T, E> {
+    type Output = T;
+
+    fn into_result(self) -> Result<T, BoxError> {
+        self.map_err(Into::into)
+    }
+}

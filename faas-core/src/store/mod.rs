@@ -1,0 +1,282 @@
+//! Stores: activation records, entities with revisions, and the queue of accepted work.
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::activation::{Activation, ActivationId, Version};
+use crate::error::Error;
+use crate::name::{EntityName, Namespace};
+use crate::payload::Payload;
+use crate::units::Timestamp;
+
+/// Which activations to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ActivationQuery {
+    /// Only of this namespace.
+    pub namespace: Option<String>,
+    /// Only of this action, as `name` or `package/name`, whatever its namespace.
+    pub name: Option<String>,
+    /// Only started at or after this.
+    pub since: Option<Timestamp>,
+    /// Only started at or before this.
+    pub upto: Option<Timestamp>,
+    /// Skip this many of the newest.
+    pub skip: usize,
+    /// At most this many; `None` for all.
+    pub limit: Option<usize>,
+}
+
+/// The kind of an entity. All kinds share one key space: a name belongs to one entity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EntityKind {
+    /// An action.
+    Action,
+    /// A sequence of actions.
+    Sequence,
+    /// A trigger.
+    Trigger,
+    /// A rule.
+    Rule,
+    /// A package.
+    Package,
+}
+
+impl EntityKind {
+    /// The kind as a word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Action => "action",
+            Self::Sequence => "sequence",
+            Self::Trigger => "trigger",
+            Self::Rule => "rule",
+            Self::Package => "package",
+        }
+    }
+}
+
+/// The number of an entity's state: it strictly increases with each write of a store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Revision(pub u64);
+
+/// What a write expects to find.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect {
+    /// Nothing: the entity is created.
+    Absent,
+    /// This revision: the entity is updated.
+    Revision(Revision),
+    /// Anything, or nothing.
+    Any,
+}
+
+/// An entity as it is stored. Code is not: it re-attaches by name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entity {
+    /// What it is.
+    pub kind: EntityKind,
+    /// Its name.
+    pub name: EntityName,
+    /// Its version, for people and records.
+    pub version: Version,
+    /// The revision that the store gave it.
+    pub revision: Revision,
+    /// When it was written.
+    pub updated: Timestamp,
+    /// What else it consists of.
+    pub body: Value,
+}
+
+/// What a job asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Work {
+    /// Run this action or sequence.
+    Invoke(EntityName),
+    /// Fire this trigger.
+    Fire(EntityName),
+}
+
+/// Accepted work.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    /// The activation that it will be.
+    pub id: ActivationId,
+    /// What it asks for.
+    pub work: Work,
+    /// The input.
+    pub payload: Payload,
+    /// Whose job it is, where that is not the entity's own namespace.
+    pub invoker: Option<Namespace>,
+    /// The activation that caused it.
+    pub cause: Option<ActivationId>,
+    /// How many events lie between it and what came from outside.
+    pub depth: u32,
+    /// When it was accepted.
+    pub accepted: Timestamp,
+    /// When it may run.
+    pub not_before: Timestamp,
+}
+
+/// The right to run an attempt of a job. Its attempt number is a fencing token: a later claim ends it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The job.
+    pub id: ActivationId,
+    /// The attempt, from 1.
+    pub attempt: u32,
+}
+
+/// Where a job stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum JobState {
+    /// Accepted: it may be claimed once its time has come.
+    Accepted,
+    /// Claimed by an owner, whose user code has not started.
+    Claimed,
+    /// Its user code may have started.
+    Started,
+}
+
+/// Keeps activation records, entities and accepted work.
+///
+/// # Behavior
+/// Activations:
+/// - `append` keeps a record once: a second one of the same id is `AlreadyExists` and changes nothing.
+/// - Lists are newest first by start, then by id; `since` and `upto` include their ends; `skip` comes before
+///   `limit`; `count_activations` ignores both.
+///
+/// Entities:
+/// - A name belongs to one entity of any kind; another kind under it is `AlreadyExists`.
+/// - A write that does not find what it expects changes nothing: `AlreadyExists` where nothing was expected,
+///   `NotFound` where something was, `Conflict` where another revision was.
+/// - Revisions strictly increase, across deletion too.
+///
+/// Work:
+/// - `accept` takes all jobs or none. A job whose id is already queued, or has a record, is not taken twice:
+///   that is `AlreadyExists`.
+/// - `claim` gives the next attempt number. A job that is claimed or started can be claimed again (its owner
+///   is lost); the earlier claim is then fenced off: its `start`, `retry` and `finish` are `Conflict`.
+/// - `claim_next` gives jobs whose time has come, oldest first, only those that nobody has claimed.
+/// - `finish` writes the record, accepts the follow-up jobs and removes the job in one step. The first finish
+///   wins; a later one is `Conflict` and changes nothing.
+/// - `retry` puts the job back with a time before which it is not claimed.
+/// - `dead_letter` is `finish` that keeps the job and its record to be looked at.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Whether what it holds survives this process. A platform on a store that is not durable may keep the work of
+    /// an `invoke` in memory until its record is appended.
+    fn is_durable(&self) -> bool;
+
+    /// Keeps a record of an activation that was no job, and accepts its follow-up jobs, in one step.
+    ///
+    /// # Errors
+    /// `AlreadyExists` when the id has a record; `Unavailable` when the store cannot write.
+    async fn append(&self, record: Activation, follow_up: Vec<Job>) -> Result<(), Error>;
+
+    /// The record of an activation.
+    ///
+    /// # Errors
+    /// `Unavailable` when the store cannot read; so for all that reads below.
+    async fn activation(&self, id: ActivationId) -> Result<Option<Activation>, Error>;
+
+    /// Records, newest first.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn activations(&self, query: &ActivationQuery) -> Result<Vec<Activation>, Error>;
+
+    /// The number of records that match, whatever `skip` and `limit` say.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn count_activations(&self, query: &ActivationQuery) -> Result<u64, Error>;
+
+    /// Writes an entity and tells its new revision; the revision in `entity` is ignored.
+    ///
+    /// # Errors
+    /// `AlreadyExists`, `NotFound` or `Conflict` when it does not find what it expects; `Unavailable`.
+    async fn put_entity(&self, entity: Entity, expect: Expect) -> Result<Revision, Error>;
+
+    /// An entity.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn entity(&self, name: &EntityName) -> Result<Option<Entity>, Error>;
+
+    /// The entities of a kind in a namespace, by name.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn entities(&self, kind: EntityKind, namespace: &str) -> Result<Vec<Entity>, Error>;
+
+    /// Deletes an entity.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none; `Conflict` when it has another revision; `Unavailable`.
+    async fn delete_entity(&self, name: &EntityName, expect: Expect) -> Result<(), Error>;
+
+    /// Accepts jobs, all or none.
+    ///
+    /// # Errors
+    /// `AlreadyExists`, naming the id; `Overloaded` when the queue is full; `Unavailable`.
+    async fn accept(&self, jobs: Vec<Job>) -> Result<(), Error>;
+
+    /// Claims a job.
+    ///
+    /// # Errors
+    /// `NotFound` when it is finished or was never accepted.
+    async fn claim(&self, id: ActivationId) -> Result<Claim, Error>;
+
+    /// Claims up to `limit` jobs whose time has come at `now`.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn claim_next(&self, now: Timestamp, limit: usize) -> Result<Vec<(Job, Claim)>, Error>;
+
+    /// Tells that user code is about to start.
+    ///
+    /// # Errors
+    /// `Conflict` when the claim is fenced off or the job finished.
+    async fn start(&self, claim: Claim) -> Result<(), Error>;
+
+    /// Puts a job back until `not_before`.
+    ///
+    /// # Errors
+    /// `Conflict` when the claim is fenced off or the job finished.
+    async fn retry(&self, claim: Claim, not_before: Timestamp) -> Result<(), Error>;
+
+    /// Ends a job with its record and the jobs that follow from it.
+    ///
+    /// # Errors
+    /// `Conflict` when the claim is fenced off or the job finished.
+    async fn finish(&self, claim: Claim, record: Activation, follow_up: Vec<Job>) -> Result<(), Error>;
+
+    /// Ends a job with its record, and keeps it as a dead letter.
+    ///
+    /// # Errors
+    /// `Conflict` when the claim is fenced off or the job finished.
+    async fn dead_letter(&self, claim: Claim, record: Activation, follow_up: Vec<Job>) -> Result<(), Error>;
+
+    /// The dead letters, oldest first: each job with its record.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn dead_letters(&self, limit: usize) -> Result<Vec<(Job, Activation)>, Error>;
+
+    /// A job that is not finished, with its state and the number of its last attempt.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn job(&self, id: ActivationId) -> Result<Option<(Job, JobState, u32)>, Error>;
+
+    /// The number of jobs that are not finished.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn pending(&self) -> Result<u64, Error>;
+}

@@ -1,0 +1,101 @@
+//! Triggers: named classes of events, and the feeds that produce them.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::action::BoxFuture;
+use crate::activation::ActivationId;
+use crate::error::Error;
+use crate::name::EntityName;
+use crate::payload::Payload;
+use crate::units::Timestamp;
+
+/// A source's own name for an event: the same id fires once.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct EventId(pub Arc<str>);
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// The source's id of it, if it has one.
+    pub id: Option<EventId>,
+    /// When it happened.
+    pub at: Timestamp,
+    /// What happened: an object.
+    pub payload: Payload,
+}
+
+/// A named class of events. One that only `Platform::fire` fires is registered by its name; a feed is a trigger
+/// whose `run` produces events.
+///
+/// # Behavior
+/// - `run` goes on until its sink is closed, and then returns soon.
+/// - `run` fires through its sink alone, and acknowledges an event to its source only after `fire` returned.
+/// - A `run` that fails is started again by the platform after a pause that grows.
+#[async_trait]
+pub trait Trigger: Send + Sync + 'static {
+    /// Its name.
+    fn name(&self) -> &EntityName;
+
+    /// Produces events until the sink is closed.
+    ///
+    /// # Errors
+    /// What keeps the source from producing events.
+    async fn run(&self, sink: EventSink) -> Result<(), Error>;
+}
+
+/// Where a trigger fires its events.
+#[derive(Clone)]
+pub struct EventSink {
+    target: Arc<dyn SinkTarget>,
+}
+
+/// What stands behind a sink: the platform, or a test.
+pub trait SinkTarget: Send + Sync + 'static {
+    /// Accepts an event.
+    fn fire(&self, event: Event) -> BoxFuture<'_, Result<ActivationId, Error>>;
+
+    /// Completes when no more events are wanted.
+    fn closed(&self) -> BoxFuture<'_, ()>;
+
+    /// The wall clock that schedules are read against.
+    fn now(&self) -> Timestamp;
+}
+
+impl EventSink {
+    /// A sink that passes events to `target`.
+    #[must_use]
+    pub fn new(target: Arc<dyn SinkTarget>) -> Self {
+        Self { target }
+    }
+
+    /// Fires an event; returns once it is accepted, so that the source can acknowledge it.
+    ///
+    /// # Errors
+    /// `Throttled`, `Overloaded` or `Unavailable` (temporary) when it is worth another try; `InvalidArgument` for
+    /// a payload that is no object; `Closed` when no more events are wanted.
+    pub async fn fire(&self, event: Event) -> Result<ActivationId, Error> {
+        self.target.fire(event).await
+    }
+
+    /// Completes when no more events are wanted.
+    pub async fn closed(&self) {
+        self.target.closed().await;
+    }
+
+    /// The wall clock that schedules are read against.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.target.now()
+    }
+}
+
+impl fmt::Debug for EventSink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("EventSink")
+    }
+}
