@@ -464,10 +464,10 @@ impl fmt::Debug for ActionSet {
 /// ```
 #[macro_export]
 macro_rules! actions {
-    ($($action:path),* $(,)? $(; init = $init:path)?) => {
+    ($($($action:ident)::+),* $(,)? $(; init = $init:path)?) => {
         /// The actions of this crate.
         pub fn actions() -> $crate::ActionSet {
-            $crate::ActionSet::new()$(.with($action {}))*$(.with_init($init))?
+            $crate::ActionSet::new()$(.with($($action)::+ {}))*$(.with_init($init))?
         }
     };
 }

@@ -56,3 +56,6 @@ pub use store::Store;
 #[cfg(feature = "host")]
 pub use trigger::{Event, EventSink, Trigger};
 pub use units::{MemoryMib, Timestamp};
+
+#[cfg(feature = "macros")]
+pub use faas_macros::action;
