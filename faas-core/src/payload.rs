@@ -134,16 +134,10 @@ impl Payload {
 
 /// The error of bytes that are not one JSON text, or nest too deeply.
 fn malformed(bytes: &[u8]) -> Option<Error> {
-    let error = match std::str::from_utf8(bytes) {
-        Err(error) => {
-            return Some(Error::new(ErrorKind::InvalidArgument, format!("the payload is not UTF-8: {error}")));
-        }
-        Ok(text) => serde_json::from_str::<IgnoredAny>(text).err()?,
-    };
-    let text = if depth(bytes) > MAX_DEPTH {
-        format!("the payload nests deeper than {MAX_DEPTH} levels")
-    } else {
-        format!("the payload is not JSON: {error}")
+    let text = match std::str::from_utf8(bytes) {
+        Err(error) => format!("the payload is not UTF-8: {error}"),
+        Ok(_) if depth(bytes) > MAX_DEPTH => format!("the payload nests deeper than {MAX_DEPTH} levels"),
+        Ok(text) => format!("the payload is not JSON: {}", serde_json::from_str::<IgnoredAny>(text).err()?),
     };
     Some(Error::new(ErrorKind::InvalidArgument, text))
 }
