@@ -11,6 +11,7 @@ use crate::action::ActionSpec;
 use crate::activation::Usage;
 use crate::backend::Invocation;
 use crate::context::Emitted;
+use crate::entropy::Entropy;
 use crate::error::Error;
 use crate::log::LogLine;
 use crate::outcome::Outcome;
@@ -46,6 +47,10 @@ pub trait SandboxFactory: Send + Sync + 'static {
     type Stem: Send + 'static;
     /// A sandbox that is bound to an action.
     type Sandbox: Sandbox;
+
+    /// Tells where clock, randomness and timers of user code come from; see
+    /// [`Backend::attach`](crate::Backend::attach).
+    fn attach(&self, entropy: &Arc<Entropy>);
 
     /// The shape that an action needs.
     fn shape(&self, spec: &ActionSpec) -> Shape;

@@ -15,6 +15,7 @@ pub use self::capability::{Cancel, Capability, LogsAfterKill};
 use crate::action::ActionSpec;
 use crate::activation::{ActivationId, StartKind, Usage};
 use crate::context::Emitted;
+use crate::entropy::Entropy;
 use crate::error::Error;
 use crate::log::LogLine;
 use crate::name::Namespace;
@@ -180,6 +181,10 @@ impl Health {
 pub trait Backend: Send + Sync + 'static {
     /// Its name, capability and capacity.
     fn info(&self) -> &BackendInfo;
+
+    /// Tells where clock, randomness and timers of its actions come from. A platform calls it once, before
+    /// anything else.
+    fn attach(&self, entropy: &Arc<Entropy>);
 
     /// Makes an action ready.
     ///

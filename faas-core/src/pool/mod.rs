@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use crate::action::ActionSpec;
 use crate::activation::StartKind;
+use crate::entropy::Entropy;
 use crate::error::Error;
 use crate::sandbox::Sandbox;
 use crate::units::MemoryMib;
@@ -38,6 +39,9 @@ pub struct AcquireRequest<'a> {
 pub trait ContainerPool: Send + Sync + 'static {
     /// Exclusive use of a sandbox.
     type Lease: Lease;
+
+    /// Tells its factory where clock, randomness and timers of user code come from.
+    fn attach(&self, entropy: &Arc<Entropy>);
 
     /// Leases a sandbox.
     ///
