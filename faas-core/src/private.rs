@@ -50,27 +50,40 @@ pub fn declare(declaration: Declaration) -> ActionSpec {
     spec
 }
 
-/// What a fallible action returns.
+/// What a fallible action returns: any `Result`, whatever its alias.
 #[diagnostic::on_unimplemented(
-    message = "an action cannot return `{Self}`",
-    label = "the error must turn into a boxed error: implement `std::error::Error` for it",
-    note = "return `Result<T, E>` where `E: Into<Box<dyn std::error::Error + Send + Sync>>`"
+    message = "`{Self}` is not a `Result`",
+    label = "taken for a `Result` because its name ends so",
+    note = "an action that fails returns `Result<T, E>` or an alias of it; one that does not returns a type of any other name"
 )]
 pub trait Fallible {
     /// What it returns when it succeeds.
     type Output;
 
-    /// The result with its error boxed.
+    /// Why it fails. It is bounded where it is boxed, and only there, so that an error of the wrong type is one
+    /// compiler error.
+    type Error;
+
+    /// The `Result` itself.
     ///
     /// # Errors
     /// The action's own error.
-    fn into_result(self) -> Result<Self::Output, BoxError>;
+    fn into_result(self) -> Result<Self::Output, Self::Error>;
 }
 
-impl<T, E: Into<BoxError>> Fallible for Result<T, E> {
+impl<T, E> Fallible for Result<T, E> {
     type Output = T;
+    type Error = E;
 
-    fn into_result(self) -> Result<T, BoxError> {
-        self.map_err(Into::into)
+    fn into_result(self) -> Self {
+        self
     }
+}
+
+/// Boxes the error of an action.
+///
+/// # Errors
+/// The action's own error.
+pub fn boxed<T, E: Into<BoxError>>(result: Result<T, E>) -> Result<T, BoxError> {
+    result.map_err(Into::into)
 }

@@ -146,7 +146,8 @@ fn call_method(function: &Ident, call: &Call) -> TokenStream {
     let result = match &call.output {
         Output::Nothing | Output::Value(_) => quote_spanned!(site=> ::core::result::Result::Ok(#returned)),
         Output::Fallible(ty) => {
-            quote_spanned!(self::site(ty)=> <#ty as ::faas_core::__private::Fallible>::into_result(#returned))
+            let result = quote_spanned!(self::site(ty)=> <#ty as ::faas_core::__private::Fallible>::into_result(#returned));
+            quote_spanned!(self::site(ty)=> ::faas_core::__private::boxed(#result))
         }
     };
     quote_spanned! {site=>

@@ -17,6 +17,34 @@ use proc_macro::TokenStream;
 /// other, and puts a type of the same name beside it that implements `faas_core::Action`. The two do not collide: one
 /// name is a value's, the other a type's. (So no other type or module of that name can be in scope there.)
 ///
+/// ```
+/// use faas_core::{Action, NamedAction, action};
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Deserialize)]
+/// struct Greet {
+///     name: String,
+/// }
+///
+/// #[derive(Debug, PartialEq, Serialize)]
+/// struct Reply {
+///     text: String,
+/// }
+///
+/// /// Greets somebody by name.
+/// #[action(memory = "256MiB", timeout = "30s", annotations(team = "welcome"))]
+/// fn greet(input: Greet) -> Reply {
+///     Reply { text: format!("Hello, {}!", input.name) }
+/// }
+///
+/// // The function is still a function …
+/// assert_eq!(greet(Greet { name: "Ada".into() }), Reply { text: "Hello, Ada!".into() });
+///
+/// // … and the type of the same name is the action.
+/// assert_eq!(<greet as NamedAction>::NAME, "greet");
+/// assert_eq!(greet {}.spec().description, "Greets somebody by name.");
+/// ```
+///
 /// # Arguments
 /// All are optional, in any order, each at most once. What is not given is the platform's default.
 ///

@@ -81,4 +81,24 @@ mod tests {
         assert_eq!(check_package("Default"), Ok(()));
         assert!(check_package("a/b").is_err());
     }
+
+    /// What the macro accepts must be what the platform accepts: it has no way to refuse a name later.
+    #[test]
+    fn agrees_with_the_core_about_every_short_name() {
+        let alphabet = ['a', '9', '_', ' ', '@', '.', '&', '-', '/', '+', '\n', 'ü'];
+        let mut names = vec![String::new()];
+        let mut checked = 0;
+        for _ in 0..4 {
+            names = names.iter().flat_map(|name| alphabet.map(|c| format!("{name}{c}"))).collect();
+            for name in &names {
+                assert_eq!(
+                    check_segment(name).is_ok(),
+                    faas_core::name::check_segment(name).is_ok(),
+                    "{name:?}"
+                );
+            }
+            checked += names.len();
+        }
+        assert_eq!(checked, 12 + 144 + 1_728 + 20_736);
+    }
 }

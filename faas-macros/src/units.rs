@@ -50,7 +50,9 @@ fn quantity(text: &str, units: &[(&str, u64)], example: &str) -> Result<Option<u
 
 #[cfg(test)]
 mod tests {
-    use super::{memory_mib, timeout_ms};
+    use std::time::Duration;
+
+    use super::{MAX_MEMORY_MIB, MAX_TIMEOUT_MS, memory_mib, timeout_ms};
 
     #[test]
     fn reads_memory_in_mib() {
@@ -105,5 +107,19 @@ mod tests {
             assert!(message.contains("is not a whole number with a unit, such as `256MiB`"), "{message}");
         }
         assert!(timeout_ms("1.5s").unwrap_err().contains("such as `30s`"));
+    }
+
+    #[test]
+    fn agrees_with_the_core_about_amounts_and_ranges() {
+        for text in ["1MiB", "256 MiB", "2GiB", "10GiB"] {
+            let memory: faas_core::MemoryMib = text.parse().expect("an amount");
+            assert_eq!(memory_mib(text), Ok(u64::from(memory.mib())), "{text}");
+        }
+        for text in ["1ms", "30 s", "5m", "24h"] {
+            let timeout = faas_core::units::parse_duration(text).expect("a duration");
+            assert_eq!(timeout_ms(text).map(Duration::from_millis), Ok(timeout), "{text}");
+        }
+        assert_eq!(MAX_MEMORY_MIB, u64::from(faas_core::MemoryMib::MAX.mib()));
+        assert_eq!(Duration::from_millis(MAX_TIMEOUT_MS), faas_core::Limits::MAX_TIMEOUT);
     }
 }

@@ -1,0 +1,6 @@
+use faas_core::action;
+
+#[action(blocking = true)]
+fn crunch() {}
+
+fn main() {}

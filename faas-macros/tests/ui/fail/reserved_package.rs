@@ -1,0 +1,6 @@
+use faas_core::action;
+
+#[action(package = "default")]
+async fn charge() {}
+
+fn main() {}
