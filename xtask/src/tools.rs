@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result};
 
 use crate::process;
 use crate::report::Outcome;
@@ -78,14 +78,10 @@ pub(crate) fn deny(workspace: &Workspace) -> Result<Outcome> {
 
 /// Checks the dependencies against the advisory database, which is fetched first.
 pub(crate) fn advisories(workspace: &Workspace) -> Result<bool> {
-    let found = cargo_deny(workspace);
-    ensure!(found.is_some(), "cargo-deny is missing; `cargo xtask test --install` gets it");
-    Ok(match found {
-        Some(mut command) => {
-            process::run(command.args(["--locked", "--all-features", "check", "advisories"]))?.success()
-        }
-        None => false,
-    })
+    let mut command =
+        cargo_deny(workspace).context("cargo-deny is missing; `cargo xtask test --install` gets it")?;
+    command.args(["--locked", "--all-features", "check", "advisories"]);
+    Ok(process::run(&mut command)?.success())
 }
 
 /// The pinned cargo-deny of `target/tools` if it is there, else the one on the path.
@@ -112,7 +108,8 @@ fn install_cargo_deny(workspace: &Workspace) -> Result<Outcome> {
         return Ok(Outcome::passed());
     }
     let mut build = workspace.cargo("install");
-    build.arg("--root").arg(&folder).arg(format!("cargo-deny@{CARGO_DENY}"));
+    build.arg("--root").arg(&folder).arg("--target-dir").arg(folder.join("build"));
+    build.arg(format!("cargo-deny@{CARGO_DENY}"));
     Ok(Outcome::from_status("cargo install cargo-deny", process::run(&mut build)?))
 }
 
