@@ -46,7 +46,6 @@ impl ActivationId {
     /// When the id was made, to the millisecond.
     #[must_use]
     pub const fn made_at(self) -> Timestamp {
-        #[expect(clippy::cast_possible_truncation, reason = "48 bits are left after the shift")]
         Timestamp::from_millis((self.0 >> 80) as u64)
     }
 

@@ -15,7 +15,7 @@ use crate::units::MemoryMib;
 /// The billing granularity of AWS Lambda since December 2020.
 #[must_use]
 pub fn billed_ms(time: Duration) -> u64 {
-    let micros_over = time.subsec_nanos() % 1_000_000 != 0;
+    let micros_over = !time.subsec_nanos().is_multiple_of(1_000_000);
     let whole = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     whole.saturating_add(u64::from(micros_over)).max(1)
 }

@@ -31,7 +31,6 @@ pub struct Declaration {
 
 /// The specification that a declaration stands for.
 #[must_use]
-#[expect(clippy::missing_panics_doc, reason = "the macro has checked the name")]
 pub fn declare(declaration: Declaration) -> ActionSpec {
     let package = declaration.package.map(|package| format!("{package}/")).unwrap_or_default();
     #[expect(clippy::expect_used, reason = "the macro has checked the name")]
