@@ -1,5 +1,7 @@
 //! Stores: activation records, entities with revisions, and the queue of accepted work.
 
+mod memory;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -9,6 +11,13 @@ use crate::error::Error;
 use crate::name::{EntityName, Namespace};
 use crate::payload::Payload;
 use crate::units::Timestamp;
+
+pub use self::memory::MemoryStore;
+
+/// How many of the lowest bits of an [`ActivationId`] name the shard in which a memory store keeps the record.
+///
+/// A platform puts a number of the calling thread there, so that threads do not share a shard.
+pub const SHARD_BITS: u32 = 6;
 
 /// Which activations to list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -146,7 +155,8 @@ pub enum JobState {
 ///
 /// # Behavior
 /// Activations:
-/// - `append` keeps a record once: a second one of the same id is `AlreadyExists` and changes nothing.
+/// - `append` keeps a record once: a second one of the same id is `AlreadyExists` and changes nothing, and its
+///   follow-up jobs are not accepted.
 /// - Lists are newest first by start, then by id; `since` and `upto` include their ends; `skip` comes before
 ///   `limit`; `count_activations` ignores both.
 ///
@@ -161,10 +171,14 @@ pub enum JobState {
 ///   that is `AlreadyExists`.
 /// - `claim` gives the next attempt number. A job that is claimed or started can be claimed again (its owner
 ///   is lost); the earlier claim is then fenced off: its `start`, `retry` and `finish` are `Conflict`.
-/// - `claim_next` gives jobs whose time has come, oldest first, only those that nobody has claimed.
+/// - `claim_next` gives jobs whose time has come, by `not_before`, then `accepted`, then id, only those that nobody
+///   has claimed.
 /// - `finish` writes the record, accepts the follow-up jobs and removes the job in one step. The first finish
-///   wins; a later one is `Conflict` and changes nothing.
-/// - `retry` puts the job back with a time before which it is not claimed.
+///   wins; a later one is `Conflict` and changes nothing. A finish whose follow-up jobs are not all new is
+///   `AlreadyExists`, one with the record of another id `InvalidArgument`; they change nothing either.
+/// - Follow-up jobs are taken even when the queue is full: what was accepted can always finish.
+/// - Who sees a follow-up job sees the record too.
+/// - `retry` puts the job back with a time before which it is not claimed, and ends the claim.
 /// - `dead_letter` is `finish` that keeps the job and its record to be looked at.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {

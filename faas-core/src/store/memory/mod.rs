@@ -1,0 +1,232 @@
+//! The store that keeps everything in this process.
+
+mod entities;
+mod queue;
+mod records;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use self::entities::Entities;
+use self::queue::Queue;
+use self::records::Records;
+use super::{ActivationQuery, Claim, Entity, EntityKind, Expect, Job, JobState, Revision, Store};
+use crate::activation::{Activation, ActivationId};
+use crate::error::{Error, ErrorKind};
+use crate::name::EntityName;
+use crate::units::Timestamp;
+
+/// Keeps records, entities and work in memory, the records bounded by count and age.
+///
+/// # What is kept
+/// - Of the records that one thread appends, at least the newest `max_records`. Those of several threads are dropped
+///   in blocks of at most 64, so that at least the newest 15/16 of `max_records` are kept, and never more than
+///   18/16 of it. Below 2,048 the bound is exact, at the price of a lock that all appends share.
+/// - Age counts back from the latest end of a record rather than from a clock, so that a store under a seeded
+///   clock behaves the same and a store that nothing happens to keeps what it has. Records that ended more than
+///   17/16 of `max_age` before are dropped.
+/// - An id whose record was dropped counts as new again.
+/// - The newest `max_records` dead letters.
+/// - All entities. All jobs: [`accept`](Store::accept) is `Overloaded` over `max_jobs`, while jobs that follow from
+///   a record are always taken, so that what was accepted can always finish.
+///
+/// ```
+/// use faas_core::store::MemoryStore;
+/// use std::time::Duration;
+/// let store = MemoryStore::new().with_max_records(10_000).with_max_age(Duration::from_secs(3_600));
+/// # let _ = store;
+/// ```
+pub struct MemoryStore {
+    records: Records,
+    entities: Mutex<Entities>,
+    /// Locked before any shard of the records.
+    queue: Mutex<Queue>,
+    max_records: usize,
+    max_age: Duration,
+    max_jobs: usize,
+}
+
+impl MemoryStore {
+    /// The number of records that are kept unless told: about 11 MiB without their logs and results. Arbitrary, but
+    /// not by much more: when the records outgrow the processor's cache, an append takes twice as long.
+    pub const DEFAULT_MAX_RECORDS: usize = 32_768;
+    /// The age up to which records are kept unless told. Arbitrary.
+    pub const DEFAULT_MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+    /// The number of jobs that are accepted unless told. Arbitrary.
+    pub const DEFAULT_MAX_JOBS: usize = 100_000;
+
+    /// An empty store with the default bounds.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            records: Records::new(Self::DEFAULT_MAX_RECORDS, Self::DEFAULT_MAX_AGE),
+            entities: Mutex::default(),
+            queue: Mutex::default(),
+            max_records: Self::DEFAULT_MAX_RECORDS,
+            max_age: Self::DEFAULT_MAX_AGE,
+            max_jobs: Self::DEFAULT_MAX_JOBS,
+        }
+    }
+
+    /// The same store, emptied of records, that keeps so many.
+    #[must_use]
+    pub fn with_max_records(mut self, max_records: usize) -> Self {
+        self.max_records = max_records;
+        self.records = Records::new(max_records, self.max_age);
+        self
+    }
+
+    /// The same store, emptied of records, that keeps them for so long.
+    #[must_use]
+    pub fn with_max_age(mut self, max_age: Duration) -> Self {
+        self.max_age = max_age;
+        self.records = Records::new(self.max_records, max_age);
+        self
+    }
+
+    /// The same store with another bound on the jobs that it accepts.
+    #[must_use]
+    pub fn with_max_jobs(mut self, max_jobs: usize) -> Self {
+        self.max_jobs = max_jobs;
+        self
+    }
+
+    /// Ends a job, and keeps it as a dead letter if `bury` says so.
+    fn end(&self, claim: Claim, record: Activation, follow_up: Vec<Job>, bury: bool) -> Result<(), Error> {
+        let mut queue = lock(&self.queue);
+        queue.check_claim(claim)?;
+        if record.id != claim.id {
+            let text = format!("the record is of activation {}, not of job {}", record.id, claim.id);
+            return Err(Error::new(ErrorKind::InvalidArgument, text));
+        }
+        queue.check_new(&follow_up, |id| self.records.contains(id))?;
+        self.records.append(record.clone())?;
+        let job = queue.remove(claim.id);
+        if let Some(job) = job.filter(|_| bury) {
+            queue.bury(job, record, self.max_records);
+        }
+        queue.add(follow_up);
+        Ok(())
+    }
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryStore")
+            .field("max_records", &self.max_records)
+            .field("max_age", &self.max_age)
+            .field("max_jobs", &self.max_jobs)
+            .finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    fn is_durable(&self) -> bool {
+        false
+    }
+
+    async fn append(&self, record: Activation, follow_up: Vec<Job>) -> Result<(), Error> {
+        if follow_up.is_empty() {
+            return self.records.append(record);
+        }
+        let mut queue = lock(&self.queue);
+        let id = record.id;
+        queue.check_new(&follow_up, |job| job == id || self.records.contains(job))?;
+        self.records.append(record)?;
+        queue.add(follow_up);
+        Ok(())
+    }
+
+    async fn activation(&self, id: ActivationId) -> Result<Option<Activation>, Error> {
+        Ok(self.records.find(id))
+    }
+
+    async fn activations(&self, query: &ActivationQuery) -> Result<Vec<Activation>, Error> {
+        Ok(self.records.list(query))
+    }
+
+    async fn count_activations(&self, query: &ActivationQuery) -> Result<u64, Error> {
+        Ok(self.records.count(query) as u64)
+    }
+
+    async fn put_entity(&self, entity: Entity, expect: Expect) -> Result<Revision, Error> {
+        lock(&self.entities).put(entity, expect)
+    }
+
+    async fn entity(&self, name: &EntityName) -> Result<Option<Entity>, Error> {
+        Ok(lock(&self.entities).find(name))
+    }
+
+    async fn entities(&self, kind: EntityKind, namespace: &str) -> Result<Vec<Entity>, Error> {
+        Ok(lock(&self.entities).list(kind, namespace))
+    }
+
+    async fn delete_entity(&self, name: &EntityName, expect: Expect) -> Result<(), Error> {
+        lock(&self.entities).delete(name, expect)
+    }
+
+    async fn accept(&self, jobs: Vec<Job>) -> Result<(), Error> {
+        let mut queue = lock(&self.queue);
+        queue.check_new(&jobs, |id| self.records.contains(id))?;
+        let (held, max) = (queue.len(), self.max_jobs);
+        if jobs.len() > max.saturating_sub(held) {
+            let text = format!("the queue holds {held} of {max} jobs, {} more do not fit", jobs.len());
+            return Err(Error::new(ErrorKind::Overloaded, text));
+        }
+        queue.add(jobs);
+        Ok(())
+    }
+
+    async fn claim(&self, id: ActivationId) -> Result<Claim, Error> {
+        lock(&self.queue).claim(id)
+    }
+
+    async fn claim_next(&self, now: Timestamp, limit: usize) -> Result<Vec<(Job, Claim)>, Error> {
+        Ok(lock(&self.queue).claim_next(now, limit))
+    }
+
+    async fn start(&self, claim: Claim) -> Result<(), Error> {
+        lock(&self.queue).start(claim)
+    }
+
+    async fn retry(&self, claim: Claim, not_before: Timestamp) -> Result<(), Error> {
+        lock(&self.queue).retry(claim, not_before)
+    }
+
+    async fn finish(&self, claim: Claim, record: Activation, follow_up: Vec<Job>) -> Result<(), Error> {
+        self.end(claim, record, follow_up, false)
+    }
+
+    async fn dead_letter(&self, claim: Claim, record: Activation, follow_up: Vec<Job>) -> Result<(), Error> {
+        self.end(claim, record, follow_up, true)
+    }
+
+    async fn dead_letters(&self, limit: usize) -> Result<Vec<(Job, Activation)>, Error> {
+        Ok(lock(&self.queue).dead(limit))
+    }
+
+    async fn job(&self, id: ActivationId) -> Result<Option<(Job, JobState, u32)>, Error> {
+        Ok(lock(&self.queue).find(id))
+    }
+
+    async fn pending(&self) -> Result<u64, Error> {
+        Ok(lock(&self.queue).len() as u64)
+    }
+}
+
+/// The lock of a mutex whose data no panic leaves half-written.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
