@@ -1,11 +1,17 @@
 //! Triggers: named classes of events, and the feeds that produce them.
 
+mod cron;
+mod interval;
+mod schedule;
+
 use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+pub use self::cron::{Cron, MAX_MISSED};
+pub use self::interval::Interval;
 use crate::action::BoxFuture;
 use crate::activation::ActivationId;
 use crate::error::Error;
