@@ -113,7 +113,8 @@ impl<A: Action> ErasedAction for A {
     }
 }
 
-fn decode<T: DeserializeOwned + 'static>(payload: &Payload) -> serde_json::Result<T> {
+/// Decodes a payload; `()` stands for any object.
+pub(crate) fn decode<T: DeserializeOwned + 'static>(payload: &Payload) -> serde_json::Result<T> {
     if TypeId::of::<T>() == TypeId::of::<()>() && payload.is_object() {
         return serde_json::from_str("null");
     }

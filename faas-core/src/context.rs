@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 use crate::action::{ActionSpec, BoxFuture, State};
 use crate::activation::ActivationId;
 use crate::error::{Error, ErrorKind};
-use crate::guest::Bound;
+use crate::guest::{Bound, Reply};
 use crate::log::{LogBuffer, LogLine, Stream};
 use crate::name::EntityName;
-use crate::payload::IntoPayload;
-use crate::payload::Payload;
+use crate::outcome::Outcome;
+use crate::payload::{IntoPayload, Payload};
 use crate::units::Timestamp;
 
 /// The most events that one activation may emit. Arbitrary.
@@ -160,6 +160,14 @@ impl Context {
         }
         out.emitted.push(Emitted { trigger, payload });
         Ok(())
+    }
+
+    /// Ends the activation as `outcome`: what it logged, and what it emitted if it succeeded. What user code
+    /// still logs or emits afterwards belongs to nobody.
+    pub(crate) fn close(&self, outcome: Outcome) -> Reply {
+        let (logs, emitted) = self.0.close();
+        let emitted = if outcome.is_success() { emitted } else { Vec::new() };
+        Reply { outcome, logs, emitted }
     }
 
     fn host(&self) -> &dyn Host {

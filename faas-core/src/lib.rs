@@ -41,7 +41,7 @@ pub use activation::{
     Activation, ActivationId, ActivationKind, FailedActivation, Record, StartKind, Version,
 };
 #[cfg(feature = "host")]
-pub use backend::{Backend, Capability, Completion, Deployment, Health, Invocation};
+pub use backend::{Backend, Capability, Completion, Deployment, Health, Invocation, LocalBackend};
 pub use context::{Context, InitContext};
 #[cfg(feature = "host")]
 pub use entropy::Entropy;

@@ -49,6 +49,15 @@ impl Payload {
             .map_err(|bytes| malformed(&bytes).unwrap_or_else(|| not_object_or_array(&bytes)))
     }
 
+    /// Encodes an action's typed input, of which `()` stands for `{}`.
+    #[cfg(feature = "host")]
+    pub(crate) fn from_typed<T: Serialize + 'static>(input: &T) -> Result<Self, Error> {
+        if std::any::TypeId::of::<T>() == std::any::TypeId::of::<()>() {
+            return Ok(Self::empty());
+        }
+        Self::encode(input)
+    }
+
     /// Encodes a [`Value`].
     ///
     /// # Errors

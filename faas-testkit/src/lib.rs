@@ -1,1 +1,2 @@
 //! Conformance suites for faas backends, pools and stores.
+pub mod goals;

@@ -1,6 +1,7 @@
 //! Backends: where actions run. One object-safe trait, chosen at run time.
 
 mod capability;
+mod local;
 
 use std::any::Any;
 use std::fmt;
@@ -12,6 +13,7 @@ use tokio::time::Instant;
 use tracing::level_filters::LevelFilter;
 
 pub use self::capability::{Cancel, Capability, LogsAfterKill};
+pub use self::local::LocalBackend;
 use crate::action::ActionSpec;
 use crate::activation::{ActivationId, StartKind, Usage};
 use crate::context::Emitted;

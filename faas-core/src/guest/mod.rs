@@ -120,16 +120,23 @@ impl Guest {
 
     /// Starts a run; nothing happens until it is polled.
     pub fn run(&self, call: Call) -> Running<'_> {
+        self.run_in(self.context(&call), call)
+    }
+
+    /// The context that a run of `call` will see.
+    pub(crate) fn context(&self, call: &Call) -> Context {
         let out =
             Out { logs: LogBuffer::new(self.bound.spec.limits.logs), emitted: Vec::new(), closed: false };
-        let inner = ContextInner {
+        Context(Arc::new(ContextInner {
             id: call.id,
             attempt: call.attempt,
             deadline: call.deadline,
             bound: Arc::clone(&self.bound),
             out: Mutex::new(out),
-        };
-        let cx = Context(Arc::new(inner));
+        }))
+    }
+
+    pub(crate) fn run_in(&self, cx: Context, call: Call) -> Running<'_> {
         let future = self.code.action.call(cx.clone(), call.payload);
         Running { cx, future: Some(future), capture: capture::Capture::new(call.log_level) }
     }
@@ -150,7 +157,7 @@ impl Running<'_> {
     #[must_use]
     pub fn abandon(mut self, outcome: Outcome) -> Reply {
         self.drop_code();
-        self.reply(outcome)
+        self.cx.close(outcome)
     }
 
     /// Drops user code inside its scope; a destructor that panics is caught.
@@ -160,11 +167,11 @@ impl Running<'_> {
             let _ = catch_unwind(drop_it);
         }
     }
+}
 
-    fn reply(&self, outcome: Outcome) -> Reply {
-        let (logs, emitted) = self.cx.0.close();
-        let emitted = if outcome.is_success() { emitted } else { Vec::new() };
-        Reply { outcome, logs, emitted }
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.drop_code();
     }
 }
 
@@ -181,7 +188,7 @@ impl Future for Running<'_> {
             Err(panic) => Outcome::panicked(&panic_message(&*panic)),
         };
         this.drop_code();
-        Poll::Ready(this.reply(outcome))
+        Poll::Ready(this.cx.close(outcome))
     }
 }
 

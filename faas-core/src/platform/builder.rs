@@ -1,0 +1,331 @@
+//! What a platform is made with.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tracing::level_filters::LevelFilter;
+
+use super::in_flight::InFlight;
+use super::jobs::Waiters;
+use super::lane::Lane;
+use super::registry::Registry;
+use super::unfinished::Orphan;
+use super::{Inner, MAX_CAUSAL_DEPTH, Platform};
+use crate::action::{Action, ActionSet, ActionSpec, Code, NativeCode, Parameters};
+use crate::backend::Backend;
+use crate::entropy::Entropy;
+use crate::error::{Error, ErrorKind};
+use crate::metrics::Metrics;
+use crate::name::Namespace;
+use crate::payload;
+use crate::rule::Rule;
+use crate::scheduler::{Quota, Quotas, SchedulerConfig};
+use crate::store::{Expect, MemoryStore, Store};
+use crate::trigger::Trigger;
+
+/// Collects what a platform is made with; [`build`](Self::build) checks it and starts it.
+///
+/// Mistakes in names and limits are reported by `build`, so that the calls chain.
+pub struct PlatformBuilder {
+    namespace: String,
+    backends: Vec<Arc<dyn Backend>>,
+    store: Option<Arc<dyn Store>>,
+    entropy: Entropy,
+    scheduler: SchedulerConfig,
+    quota: Quota,
+    quotas_of: Vec<(String, Quota)>,
+    max_payload: usize,
+    max_causal_depth: u32,
+    log_level: LevelFilter,
+    pub(super) entities: Entities,
+}
+
+/// What is registered when the platform is built, in the order in which it must be.
+#[derive(Default)]
+pub(super) struct Entities {
+    packages: Vec<(String, Parameters)>,
+    actions: Vec<ActionSpec>,
+    sequences: Vec<(String, Vec<String>)>,
+    triggers: Vec<(String, Parameters)>,
+    feeds: Vec<Arc<dyn Trigger>>,
+    rules: Vec<Box<dyn Rule>>,
+}
+
+impl Default for PlatformBuilder {
+    fn default() -> Self {
+        Self {
+            namespace: "guest".into(),
+            backends: Vec::new(),
+            store: None,
+            entropy: Entropy::system(),
+            scheduler: SchedulerConfig::default(),
+            quota: Quota::default(),
+            quotas_of: Vec::new(),
+            max_payload: payload::MAX_BYTES,
+            max_causal_depth: MAX_CAUSAL_DEPTH,
+            log_level: LevelFilter::INFO,
+            entities: Entities::default(),
+        }
+    }
+}
+
+impl PlatformBuilder {
+    /// The platform's own namespace; `guest` unless told.
+    #[must_use]
+    pub fn namespace(mut self, name: impl Into<String>) -> Self {
+        self.namespace = name.into();
+        self
+    }
+
+    /// Adds a backend. The first is the default; an action chooses another by its name.
+    #[must_use]
+    pub fn backend(self, backend: impl Backend) -> Self {
+        self.shared_backend(Arc::new(backend))
+    }
+
+    /// Adds a backend that is shared, or was chosen at run time.
+    #[must_use]
+    pub fn shared_backend(mut self, backend: Arc<dyn Backend>) -> Self {
+        self.backends.push(backend);
+        self
+    }
+
+    /// Keeps records, entities and accepted work in this store; in memory unless told.
+    #[must_use]
+    pub fn store(self, store: impl Store) -> Self {
+        self.shared_store(Arc::new(store))
+    }
+
+    /// Keeps records, entities and accepted work in a store that is shared.
+    #[must_use]
+    pub fn shared_store(mut self, store: Arc<dyn Store>) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// Takes clock, randomness and ids from here; from the system unless told.
+    #[must_use]
+    pub fn entropy(mut self, entropy: Entropy) -> Self {
+        self.entropy = entropy;
+        self
+    }
+
+    /// How each backend's scheduler is configured.
+    #[must_use]
+    pub fn scheduler(mut self, config: SchedulerConfig) -> Self {
+        self.scheduler = config;
+        self
+    }
+
+    /// The quota of every namespace that has none of its own; none unless told.
+    #[must_use]
+    pub fn quota(mut self, quota: Quota) -> Self {
+        self.quota = quota;
+        self
+    }
+
+    /// The quota of one namespace.
+    #[must_use]
+    pub fn quota_of(mut self, namespace: impl Into<String>, quota: Quota) -> Self {
+        self.quotas_of.push((namespace.into(), quota));
+        self
+    }
+
+    /// The largest payload, in bytes; 1 MiB unless told.
+    #[must_use]
+    pub fn max_payload(mut self, bytes: usize) -> Self {
+        self.max_payload = bytes;
+        self
+    }
+
+    /// How many events may lie between an activation and what came from outside;
+    /// [`MAX_CAUSAL_DEPTH`] unless told.
+    #[must_use]
+    pub fn max_causal_depth(mut self, depth: u32) -> Self {
+        self.max_causal_depth = depth;
+        self
+    }
+
+    /// The most verbose level of `tracing` that records keep; info unless told.
+    #[must_use]
+    pub fn log_level(mut self, level: LevelFilter) -> Self {
+        self.log_level = level;
+        self
+    }
+
+    /// Registers the actions of a set.
+    #[must_use]
+    pub fn actions(mut self, actions: ActionSet) -> Self {
+        self.entities.actions.extend(actions.into_specs());
+        self
+    }
+
+    /// Registers one action.
+    #[must_use]
+    pub fn action(mut self, action: impl Action) -> Self {
+        let mut spec = Action::spec(&action);
+        spec.code = Code::Native(NativeCode { action: Arc::new(action), init: None });
+        self.entities.actions.push(spec);
+        self
+    }
+
+    /// Registers an action that is bound to its code already.
+    #[must_use]
+    pub fn spec(mut self, spec: ActionSpec) -> Self {
+        self.entities.actions.push(spec);
+        self
+    }
+
+    /// Registers a package with the default parameters of the actions in it.
+    #[must_use]
+    pub fn package(mut self, name: impl Into<String>, parameters: Parameters) -> Self {
+        self.entities.packages.push((name.into(), parameters));
+        self
+    }
+
+    /// Registers a sequence: each member's result is the next one's payload. Members may be sequences that are
+    /// registered before.
+    #[must_use]
+    pub fn sequence<M: Into<String>>(
+        mut self,
+        name: impl Into<String>,
+        members: impl IntoIterator<Item = M>,
+    ) -> Self {
+        self.entities.sequences.push((name.into(), members.into_iter().map(Into::into).collect()));
+        self
+    }
+
+    /// Registers a trigger that is fired by hand.
+    #[must_use]
+    pub fn trigger(self, name: impl Into<String>) -> Self {
+        self.trigger_with(name, Parameters::new())
+    }
+
+    /// Registers a trigger that is fired by hand, with default parameters.
+    #[must_use]
+    pub fn trigger_with(mut self, name: impl Into<String>, parameters: Parameters) -> Self {
+        self.entities.triggers.push((name.into(), parameters));
+        self
+    }
+
+    /// Registers a trigger that produces its own events; it starts with the platform.
+    #[must_use]
+    pub fn feed(mut self, feed: impl Trigger) -> Self {
+        self.entities.feeds.push(Arc::new(feed));
+        self
+    }
+
+    /// Registers a rule.
+    #[must_use]
+    pub fn rule(mut self, rule: impl Rule) -> Self {
+        self.entities.rules.push(Box::new(rule));
+        self
+    }
+
+    /// Checks everything, deploys the actions, and starts.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for bad names, limits, sequences and rules; `AlreadyExists` for a name that is used
+    /// twice; `NotFound` for a backend or action that is named but missing; what a backend refuses a
+    /// deployment with; `Unavailable` when the store cannot be used.
+    pub async fn build(self) -> Result<Platform, Error> {
+        let home = Namespace::new(&self.namespace)?;
+        if self.backends.is_empty() {
+            let text = "a platform needs a backend: add one, such as LocalBackend::new()";
+            return Err(Error::new(ErrorKind::InvalidArgument, text).with_operation("build"));
+        }
+        let entropy = Arc::new(self.entropy);
+        let mut background = JoinSet::new();
+        let mut lanes: Vec<Arc<Lane>> = Vec::new();
+        let queue_deadline = self.scheduler.queue_deadline;
+        for backend in self.backends {
+            check_unique(&lanes, &*backend)?;
+            backend.attach(&entropy);
+            let (lane, janitor) = Lane::new(backend, self.scheduler.clone());
+            background.spawn(janitor);
+            lanes.push(Arc::new(lane));
+        }
+        let quotas_of = self.quotas_of.into_iter().map(|(name, quota)| Ok((Namespace::new(&name)?, quota)));
+        let quotas_of = quotas_of.collect::<Result<Vec<_>, Error>>()?;
+        let store = self.store.unwrap_or_else(|| Arc::new(MemoryStore::new()));
+        let (finisher, orphans) = mpsc::unbounded_channel();
+        let inner = Arc::new(Inner {
+            registry: Registry::new(home),
+            lanes,
+            durable: store.is_durable(),
+            store,
+            entropy,
+            quotas: Quotas::new(self.quota, quotas_of),
+            in_flight: InFlight::new(),
+            waiters: Waiters::default(),
+            finisher,
+            closing: watch::Sender::new(false),
+            background: Mutex::new(background),
+            queue_deadline,
+            max_payload: self.max_payload,
+            max_causal_depth: self.max_causal_depth,
+            log_level: self.log_level,
+            writing: tokio::sync::Mutex::new(()),
+            metrics: Metrics::new(),
+        });
+        inner.spawn_finisher(orphans);
+        inner.register(self.entities).await.map_err(|error| error.with_operation("build"))?;
+        Ok(Platform(inner))
+    }
+}
+
+fn check_unique(lanes: &[Arc<Lane>], backend: &dyn Backend) -> Result<(), Error> {
+    let name = &backend.info().name;
+    if lanes.iter().any(|lane| lane.name() == name) {
+        let text = format!("two backends are called '{name}': give one of them another name");
+        return Err(Error::new(ErrorKind::AlreadyExists, text).with_operation("build"));
+    }
+    Ok(())
+}
+
+impl Inner {
+    /// Spawns what writes the records that cancelled callers leave behind. It ends with the platform.
+    fn spawn_finisher(self: &Arc<Self>, mut orphans: mpsc::UnboundedReceiver<Orphan>) {
+        let platform = Arc::downgrade(self);
+        self.spawn_background(async move {
+            while let Some(orphan) = orphans.recv().await {
+                let Some(platform) = platform.upgrade() else { return };
+                platform.finish(orphan).await;
+            }
+        });
+    }
+
+    async fn register(self: &Arc<Self>, entities: Entities) -> Result<(), Error> {
+        for (name, parameters) in entities.packages {
+            self.put_package(&name, parameters, Expect::Any).await?;
+        }
+        self.put_actions(entities.actions).await?;
+        for (name, members) in entities.sequences {
+            self.put_sequence(&name, &members, Expect::Any).await?;
+        }
+        for (name, parameters) in entities.triggers {
+            self.put_trigger(&name, parameters, Expect::Any).await?;
+        }
+        for feed in &entities.feeds {
+            self.put_trigger(
+                &format!("/{}", feed.name().resolve(self.registry.home())),
+                Parameters::new(),
+                Expect::Any,
+            )
+            .await?;
+        }
+        for rule in entities.rules {
+            self.put_rule(rule, Expect::Any).await?;
+        }
+        self.check_stored_rules().await?;
+        for feed in entities.feeds {
+            self.spawn_feed(feed);
+        }
+        Ok(())
+    }
+}
+
+/// How long a feed that failed rests before it is started again, at first and at most. Arbitrary.
+pub(super) const FEED_PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(60));

@@ -1,0 +1,486 @@
+//! Entities: creating, updating, enabling and deleting what is registered, with revisions.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use serde_json::{Value, json};
+
+use super::lane::Lane;
+use super::registry::{ActionEntry, Entry, PackageEntry, RuleEntry, Switch, TriggerEntry};
+use super::target::{Deployed, Runs, Target};
+use super::{Inner, Platform};
+use crate::action::{ActionSpec, Parameters};
+use crate::activation::{ActionRevision, ActivationKind, Version};
+use crate::error::{Error, ErrorKind};
+use crate::name::EntityName;
+use crate::rule::Rule;
+use crate::store::{Entity, EntityKind, Expect, Revision};
+use crate::units::MemoryMib;
+
+impl Platform {
+    /// Creates or updates an action and deploys it. Activations that were admitted before an update still run
+    /// the old revision, whose sandboxes are removed after the last of them.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for bad limits; `AlreadyExists`, `NotFound` or `Conflict` when it does not find what it
+    /// expects; what the backend refuses the deployment with.
+    pub async fn put_action(&self, spec: ActionSpec, expect: Expect) -> Result<Revision, Error> {
+        let _writing = self.0.writing.lock().await;
+        let (name, entry, revision) = self.0.make_action(spec, expect).await?;
+        self.0.publish(name, entry)?;
+        Ok(revision)
+    }
+
+    /// Creates or updates a sequence.
+    ///
+    /// # Errors
+    /// `InvalidArgument` when a member is missing, it contains itself or is too long; as
+    /// [`put_action`](Self::put_action) for the revision.
+    pub async fn put_sequence(
+        &self,
+        name: &str,
+        members: &[&str],
+        expect: Expect,
+    ) -> Result<Revision, Error> {
+        let members: Vec<String> = members.iter().map(|member| (*member).to_owned()).collect();
+        self.0.put_sequence(name, &members, expect).await
+    }
+
+    /// Creates or updates a trigger.
+    ///
+    /// # Errors
+    /// As [`put_action`](Self::put_action) for names and revisions.
+    pub async fn put_trigger(
+        &self,
+        name: &str,
+        parameters: Parameters,
+        expect: Expect,
+    ) -> Result<Revision, Error> {
+        self.0.put_trigger(name, parameters, expect).await
+    }
+
+    /// Creates or updates a package: the default parameters of the actions in it.
+    ///
+    /// # Errors
+    /// As [`put_action`](Self::put_action) for names and revisions; the name `default` is reserved.
+    pub async fn put_package(
+        &self,
+        name: &str,
+        parameters: Parameters,
+        expect: Expect,
+    ) -> Result<Revision, Error> {
+        self.0.put_package(name, parameters, expect).await
+    }
+
+    /// Creates or updates a rule; an update keeps it enabled or disabled.
+    ///
+    /// # Errors
+    /// `InvalidArgument` when its trigger or action does not exist; as [`put_action`](Self::put_action) for the
+    /// revision.
+    pub async fn put_rule(&self, rule: impl Rule, expect: Expect) -> Result<Revision, Error> {
+        self.0.put_rule(Box::new(rule), expect).await
+    }
+
+    /// Deletes whatever has the name. Activations that were admitted before still run.
+    ///
+    /// # Errors
+    /// `NotFound`, `Conflict` for another revision or a package that is not empty.
+    pub async fn delete(&self, name: &str, expect: Expect) -> Result<(), Error> {
+        let _writing = self.0.writing.lock().await;
+        let name = name.parse::<EntityName>()?.resolve(self.0.registry.home());
+        if let Some(Entry::Package(package)) = self.0.registry.entry(&name) {
+            let inside = self.0.registry.entries(name.namespace()).into_keys();
+            let inside = inside.filter(|other| other.package() == Some(package.name.name())).count();
+            if inside > 0 {
+                let text = format!("Package not empty (contains {inside} entities). Delete them first.");
+                return Err(Error::new(ErrorKind::Conflict, text).with_context("package", &name));
+            }
+        }
+        self.0.store.delete_entity(&name, expect).await?;
+        self.0.registry.remove(&name)
+    }
+
+    /// The stored entity of a name: kind, version, revision and body.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a bad name, `Unavailable` when the store cannot be read.
+    pub async fn entity(&self, name: &str) -> Result<Option<Entity>, Error> {
+        let name = name.parse::<EntityName>()?.resolve(self.0.registry.home());
+        self.0.store.entity(&name).await
+    }
+
+    /// The entities of a kind in the platform's own namespace, by name.
+    ///
+    /// # Errors
+    /// `Unavailable` when the store cannot be read.
+    pub async fn entities(&self, kind: EntityKind) -> Result<Vec<Entity>, Error> {
+        self.0.store.entities(kind, self.0.registry.home().as_str()).await
+    }
+
+    /// Lets a rule's trigger invoke its action again.
+    ///
+    /// # Errors
+    /// `NotFound`, `Unavailable`.
+    pub async fn enable_rule(&self, name: &str) -> Result<Revision, Error> {
+        self.0.switch_rule(name, true).await
+    }
+
+    /// Keeps a rule's trigger from invoking its action.
+    ///
+    /// # Errors
+    /// `NotFound`, `Unavailable`.
+    pub async fn disable_rule(&self, name: &str) -> Result<Revision, Error> {
+        self.0.switch_rule(name, false).await
+    }
+
+    /// Lets a trigger be fired again.
+    ///
+    /// # Errors
+    /// `NotFound`, `Unavailable`.
+    pub async fn enable_trigger(&self, name: &str) -> Result<Revision, Error> {
+        self.0.switch_trigger(name, true).await
+    }
+
+    /// Keeps a trigger from being fired.
+    ///
+    /// # Errors
+    /// `NotFound`, `Unavailable`.
+    pub async fn disable_trigger(&self, name: &str) -> Result<Revision, Error> {
+        self.0.switch_trigger(name, false).await
+    }
+}
+
+impl Inner {
+    /// Deploys many actions and publishes them in one step.
+    pub(super) async fn put_actions(&self, specs: Vec<ActionSpec>) -> Result<(), Error> {
+        let _writing = self.writing.lock().await;
+        let mut entries = Vec::with_capacity(specs.len());
+        let mut names = std::collections::BTreeSet::new();
+        for spec in specs {
+            let (name, entry, _) = self.make_action(spec, Expect::Any).await?;
+            if !names.insert(name.clone()) {
+                let text = format!("the action '{name}' is registered twice");
+                return Err(Error::new(ErrorKind::AlreadyExists, text));
+            }
+            entries.push((name, entry));
+        }
+        self.registry.put(entries)
+    }
+
+    async fn make_action(
+        &self,
+        mut spec: ActionSpec,
+        expect: Expect,
+    ) -> Result<(EntityName, Entry, Revision), Error> {
+        spec.name = spec.name.resolve(self.registry.home());
+        let name = spec.name.clone();
+        check_package(name.package())?;
+        spec.check()?;
+        let lane = self.lane(spec.backend.as_deref()).map_err(|error| error.with_context("action", &name))?;
+        let weight = lane.scheduler.weight(spec.limits.memory);
+        let body = json!({
+            "limits": spec.limits, "retry": spec.retry, "parameters": spec.parameters,
+            "annotations": spec.annotations, "backend": lane.name(), "description": spec.description,
+        });
+        let planned = self.plan(&name, EntityKind::Action, &body).await?;
+        spec.version = planned.version;
+        let record = Arc::new(ActionRevision {
+            name: name.clone(),
+            version: planned.version,
+            kind: ActivationKind::Action,
+            memory: spec.limits.memory,
+            backend: lane.name().to_owned(),
+        });
+        let own = spec.parameters.clone();
+        let deployment =
+            lane.backend.deploy(Arc::new(spec)).await.map_err(|error| error.with_context("action", &name))?;
+        let deployed = Deployed { lane, deployment, weight };
+        let revision = self.commit(&name, EntityKind::Action, planned, body, expect).await?;
+        let runs = Runs::Action(Arc::new(deployed));
+        let target = self.target(record, revision, self.defaults(&name, own), runs);
+        Ok((name, action_entry(target), revision))
+    }
+
+    pub(super) async fn put_sequence(
+        &self,
+        name: &str,
+        members: &[String],
+        expect: Expect,
+    ) -> Result<Revision, Error> {
+        let _writing = self.writing.lock().await;
+        let home = self.registry.home();
+        let name = name.parse::<EntityName>()?.resolve(home);
+        check_package(name.package())?;
+        let members: Vec<EntityName> = members
+            .iter()
+            .map(|member| member.parse::<EntityName>().map(|member| member.resolve(home)))
+            .collect::<Result<_, _>>()?;
+        self.check_sequence(&name, &members)?;
+        let body = json!({ "components": members });
+        let planned = self.plan(&name, EntityKind::Sequence, &body).await?;
+        let record = Arc::new(ActionRevision {
+            name: name.clone(),
+            version: planned.version,
+            kind: ActivationKind::Sequence,
+            memory: self.sequence_memory(&members),
+            backend: String::new(),
+        });
+        let revision = self.commit(&name, EntityKind::Sequence, planned, body, expect).await?;
+        let defaults = self.defaults(&name, Parameters::new());
+        let target = self.target(record, revision, defaults, Runs::Sequence(members.into()));
+        self.publish(name, action_entry(target))?;
+        Ok(revision)
+    }
+
+    pub(super) async fn put_trigger(
+        &self,
+        name: &str,
+        parameters: Parameters,
+        expect: Expect,
+    ) -> Result<Revision, Error> {
+        let _writing = self.writing.lock().await;
+        let name = simple_name(name, "trigger")?.resolve(self.registry.home());
+        let enabled = self.stored_switch(&name).await?;
+        let body = json!({ "parameters": parameters, "enabled": enabled });
+        let planned = self.plan(&name, EntityKind::Trigger, &body).await?;
+        let record = Arc::new(ActionRevision {
+            name: name.clone(),
+            version: planned.version,
+            kind: ActivationKind::Trigger,
+            memory: MemoryMib::new(0),
+            backend: String::new(),
+        });
+        let revision = self.commit(&name, EntityKind::Trigger, planned, body, expect).await?;
+        let entry =
+            TriggerEntry { name: name.clone(), parameters, switch: Switch::new(enabled, revision), record };
+        self.registry.put([(name, Entry::Trigger(Arc::new(entry)))])?;
+        Ok(revision)
+    }
+
+    pub(super) async fn put_package(
+        &self,
+        name: &str,
+        parameters: Parameters,
+        expect: Expect,
+    ) -> Result<Revision, Error> {
+        let _writing = self.writing.lock().await;
+        let name = simple_name(name, "package")?.resolve(self.registry.home());
+        check_package(Some(name.name()))?;
+        let body = json!({ "parameters": parameters });
+        let planned = self.plan(&name, EntityKind::Package, &body).await?;
+        let revision = self.commit(&name, EntityKind::Package, planned, body, expect).await?;
+        let entry = PackageEntry { name: name.clone(), parameters };
+        self.registry.put([(name.clone(), Entry::Package(Arc::new(entry)))])?;
+        self.refresh_package(&name);
+        Ok(revision)
+    }
+
+    pub(super) async fn put_rule(&self, rule: Box<dyn Rule>, expect: Expect) -> Result<Revision, Error> {
+        let _writing = self.writing.lock().await;
+        let home = self.registry.home();
+        let name = rule.name().resolve(home);
+        if name.package().is_some() {
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                format!("a rule is never in a package, but is named '{name}'"),
+            ));
+        }
+        let (trigger, action) = (rule.trigger().resolve(home), rule.action().resolve(home));
+        if !matches!(self.registry.entry(&trigger), Some(Entry::Trigger(_))) {
+            return Err(missing(&name, "trigger", &trigger));
+        }
+        if !matches!(self.registry.entry(&action), Some(Entry::Action(_))) {
+            return Err(missing(&name, "action", &action));
+        }
+        let enabled = self.stored_switch(&name).await?;
+        let body = json!({ "trigger": trigger, "action": action, "enabled": enabled });
+        let planned = self.plan(&name, EntityKind::Rule, &body).await?;
+        let revision = self.commit(&name, EntityKind::Rule, planned, body, expect).await?;
+        let switch = Switch::new(enabled, revision);
+        let entry = RuleEntry { name: name.clone(), trigger, action, rule, switch };
+        self.registry.put([(name, Entry::Rule(Arc::new(entry)))])?;
+        Ok(revision)
+    }
+
+    /// A stored rule is only a name: without its code it would silently match nothing.
+    pub(super) async fn check_stored_rules(&self) -> Result<(), Error> {
+        for entity in self.store.entities(EntityKind::Rule, self.registry.home().as_str()).await? {
+            if !matches!(self.registry.entry(&entity.name), Some(Entry::Rule(_))) {
+                let text = format!(
+                    "rule '{}' is stored but its code is not registered: register or delete it",
+                    entity.name
+                );
+                return Err(Error::new(ErrorKind::InvalidArgument, text));
+            }
+        }
+        Ok(())
+    }
+
+    async fn switch_rule(&self, name: &str, enabled: bool) -> Result<Revision, Error> {
+        let _writing = self.writing.lock().await;
+        let rule = self.registry.rule(name)?;
+        let revision = self.store_switch(&rule.name, enabled).await?;
+        rule.switch.set(enabled, revision);
+        Ok(revision)
+    }
+
+    async fn switch_trigger(&self, name: &str, enabled: bool) -> Result<Revision, Error> {
+        let _writing = self.writing.lock().await;
+        let trigger = self.registry.trigger(name)?;
+        let revision = self.store_switch(&trigger.name, enabled).await?;
+        trigger.switch.set(enabled, revision);
+        Ok(revision)
+    }
+
+    async fn stored_switch(&self, name: &EntityName) -> Result<bool, Error> {
+        let stored = self.store.entity(name).await?;
+        Ok(stored.is_none_or(|entity| entity.body["enabled"] != Value::Bool(false)))
+    }
+
+    async fn store_switch(&self, name: &EntityName, enabled: bool) -> Result<Revision, Error> {
+        let entity = self.store.entity(name).await?;
+        let mut entity =
+            entity.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("'{name}' is not stored")))?;
+        if entity.body["enabled"] == Value::Bool(enabled) {
+            return Ok(entity.revision);
+        }
+        entity.body["enabled"] = enabled.into();
+        entity.updated = self.entropy.wall_clock();
+        entity.version = entity.version.next();
+        let expect = Expect::Revision(entity.revision);
+        self.store.put_entity(entity, expect).await
+    }
+
+    fn lane(&self, name: Option<&str>) -> Result<Arc<Lane>, Error> {
+        let Some(name) = name else { return Ok(Arc::clone(&self.lanes[0])) };
+        let lane = self.lanes.iter().find(|lane| lane.name() == name);
+        lane.cloned()
+            .ok_or_else(|| Error::unknown("backend", name, self.lanes.iter().map(|lane| lane.name())))
+    }
+
+    fn target(
+        &self,
+        record: Arc<ActionRevision>,
+        revision: Revision,
+        defaults: Parameters,
+        runs: Runs,
+    ) -> Target {
+        let metrics = Arc::new(self.metrics.action(&record.name));
+        Target { record, revision, defaults, metrics, runs }
+    }
+
+    /// The parameters that go under the payloads of an action: its package's, then its own.
+    fn defaults(&self, name: &EntityName, own: Parameters) -> Parameters {
+        let package =
+            name.package().and_then(|package| EntityName::new(name.namespace(), None, package).ok());
+        let mut defaults = package
+            .and_then(|package| self.registry.package(&package))
+            .map_or_else(Parameters::new, |p| p.parameters.clone());
+        defaults.extend(own);
+        defaults
+    }
+
+    /// Gives the actions of a package its new parameters; their deployments stay.
+    fn refresh_package(&self, package: &EntityName) {
+        for (name, entry) in self.registry.entries(package.namespace()) {
+            let Entry::Action(entry) = entry else { continue };
+            if name.package() != Some(package.name()) {
+                continue;
+            }
+            let old = entry.target.load_full();
+            let (own, runs) = match &old.runs {
+                Runs::Action(deployed) => {
+                    (deployed.spec().parameters.clone(), Runs::Action(Arc::clone(deployed)))
+                }
+                Runs::Sequence(members) => (Parameters::new(), Runs::Sequence(Arc::clone(members))),
+            };
+            let defaults = self.defaults(&name, own);
+            entry.target.store(Arc::new(Target {
+                record: Arc::clone(&old.record),
+                revision: old.revision,
+                defaults,
+                metrics: Arc::clone(&old.metrics),
+                runs,
+            }));
+        }
+    }
+
+    /// Lets a name stand for a new target: an entry that exists keeps its place, so that no snapshot is made.
+    fn publish(&self, name: EntityName, entry: Entry) -> Result<(), Error> {
+        match (self.registry.entry(&name), &entry) {
+            (Some(Entry::Action(old)), Entry::Action(new)) => {
+                old.target.store(new.target.load_full());
+                Ok(())
+            }
+            _ => self.registry.put([(name, entry)]),
+        }
+    }
+
+    /// What writing an entity would make of its version: the same when nothing changes.
+    async fn plan(&self, name: &EntityName, kind: EntityKind, body: &Value) -> Result<Planned, Error> {
+        // What this process has registered may differ in its code, which is not stored.
+        let registered = self.registry.entry(name).is_some();
+        Ok(match self.store.entity(name).await? {
+            Some(old) if !registered && old.kind == kind && old.body == *body => {
+                Planned { version: old.version, same: Some(old.revision) }
+            }
+            Some(old) => Planned { version: old.version.next(), same: None },
+            None => Planned { version: Version::FIRST, same: None },
+        })
+    }
+
+    async fn commit(
+        &self,
+        name: &EntityName,
+        kind: EntityKind,
+        planned: Planned,
+        body: Value,
+        expect: Expect,
+    ) -> Result<Revision, Error> {
+        if let (Some(revision), Expect::Any) = (planned.same, expect) {
+            return Ok(revision);
+        }
+        let entity = Entity {
+            kind,
+            name: name.clone(),
+            version: planned.version,
+            revision: Revision(0),
+            updated: self.entropy.wall_clock(),
+            body,
+        };
+        self.store.put_entity(entity, expect).await
+    }
+}
+
+/// The version that a write will have, and the revision that stays if it changes nothing.
+struct Planned {
+    version: Version,
+    same: Option<Revision>,
+}
+
+fn action_entry(target: Target) -> Entry {
+    Entry::Action(Arc::new(ActionEntry { target: ArcSwap::from_pointee(target) }))
+}
+
+/// The name of an entity that is never in a package.
+fn simple_name(name: &str, what: &str) -> Result<EntityName, Error> {
+    let parsed = name.parse::<EntityName>()?;
+    if parsed.package().is_some() {
+        return Err(Error::new(
+            ErrorKind::InvalidArgument,
+            format!("a {what} is never in a package, but is named '{name}'"),
+        ));
+    }
+    Ok(parsed)
+}
+
+fn check_package(package: Option<&str>) -> Result<(), Error> {
+    if package == Some("default") {
+        return Err(Error::new(ErrorKind::InvalidArgument, "Package name 'default' is reserved."));
+    }
+    Ok(())
+}
+
+fn missing(rule: &EntityName, what: &str, name: &EntityName) -> Error {
+    Error::new(ErrorKind::InvalidArgument, format!("{what} '{name}' of rule '{rule}' does not exist"))
+}

@@ -1,0 +1,78 @@
+//! Feeds: triggers that produce their own events, each in a task of its own.
+
+use std::sync::{Arc, Weak};
+
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use super::Inner;
+use super::builder::FEED_PAUSE;
+use crate::action::BoxFuture;
+use crate::activation::ActivationId;
+use crate::entropy::Entropy;
+use crate::error::{Error, ErrorKind};
+use crate::name::EntityName;
+use crate::trigger::{Event, EventSink, SinkTarget, Trigger};
+use crate::units::Timestamp;
+
+/// Where a feed's events go. It does not keep the platform alive.
+struct Sink {
+    trigger: EntityName,
+    platform: Weak<Inner>,
+    entropy: Arc<Entropy>,
+    closing: watch::Receiver<bool>,
+}
+
+impl SinkTarget for Sink {
+    fn fire(&self, event: Event) -> BoxFuture<'_, Result<ActivationId, Error>> {
+        Box::pin(async move {
+            let gone = || Error::new(ErrorKind::Closed, "the platform is shut down");
+            let platform = self.platform.upgrade().ok_or_else(gone)?;
+            let trigger = platform.registry.trigger(&format!("/{}", self.trigger))?;
+            platform.fire_entry(&trigger, event).await
+        })
+    }
+
+    fn closed(&self) -> BoxFuture<'_, ()> {
+        let mut closing = self.closing.clone();
+        Box::pin(async move {
+            // An error means that the platform is gone.
+            let _ = closing.wait_for(|closing| *closing).await;
+        })
+    }
+
+    fn now(&self) -> Timestamp {
+        self.entropy.wall_clock()
+    }
+}
+
+impl Inner {
+    /// Runs a feed until the platform closes, and starts it again after a failure.
+    pub(super) fn spawn_feed(self: &Arc<Self>, feed: Arc<dyn Trigger>) {
+        let trigger = feed.name().resolve(self.registry.home());
+        let sink = EventSink::new(Arc::new(Sink {
+            trigger: trigger.clone(),
+            platform: Arc::downgrade(self),
+            entropy: Arc::clone(&self.entropy),
+            closing: self.closing.subscribe(),
+        }));
+        let entropy = Arc::clone(&self.entropy);
+        self.spawn_background(async move {
+            let mut pause = FEED_PAUSE.0;
+            loop {
+                match feed.run(sink.clone()).await {
+                    Ok(()) => return,
+                    Err(error) if error.kind() == ErrorKind::Closed => return,
+                    Err(error) => {
+                        tracing::warn!(%trigger, %error, ?pause, "a feed failed and will be started again")
+                    }
+                }
+                tokio::select! {
+                    biased;
+                    () = sink.closed() => return,
+                    () = sleep(pause + entropy.jitter(pause)) => pause = (pause * 2).min(FEED_PAUSE.1),
+                }
+            }
+        });
+    }
+}

@@ -1,0 +1,259 @@
+//! Firing triggers: one activation for the trigger, one derived from it for each rule that matches.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::in_flight::Entered;
+use super::registry::{RuleEntry, TriggerEntry};
+use super::target::merge;
+use super::{Inner, Platform};
+use crate::activation::{Activation, ActivationId, ActivationKind, Record, Times, Usage};
+use crate::error::{Error, ErrorKind};
+use crate::log::{LogLine, Stream};
+use crate::name::EntityName;
+use crate::outcome::{Outcome, Status};
+use crate::payload::{IntoPayload, Payload};
+use crate::store::{Claim, Job, Work};
+use crate::trigger::Event;
+use crate::units::Timestamp;
+
+/// What firing a trigger comes to: its record, and the jobs of the rules that matched.
+struct Fired {
+    record: Activation,
+    jobs: Vec<Job>,
+    /// Records of rules whose mapping failed.
+    failed: Vec<Activation>,
+}
+
+/// What a rule did, as the trigger's record tells it.
+enum RuleResult {
+    NoMatch,
+    Activated(Job),
+    NotActivated(Status, String, Option<Box<Record>>),
+}
+
+impl Platform {
+    /// Fires a trigger: every enabled rule of it whose filter accepts the event invokes its action. Gives the
+    /// id of the trigger's own activation once all of that is accepted; its record's logs tell what each rule
+    /// did.
+    ///
+    /// # Errors
+    /// `NotFound` for a missing trigger, `InvalidArgument` for a disabled one or a payload that is no object,
+    /// `Throttled`, `Overloaded`, `Closed`. Nothing is accepted then.
+    pub async fn fire(&self, trigger: &str, payload: impl IntoPayload) -> Result<ActivationId, Error> {
+        let payload = payload.into_payload()?;
+        let event = Event { id: None, at: self.0.entropy.wall_clock(), payload };
+        self.fire_event(trigger, event).await
+    }
+
+    /// [`fire`](Self::fire) with an event of a source. An event whose id the source gave fires once: repeating
+    /// it gives the same id and does nothing else, for as long as the record is kept.
+    ///
+    /// # Errors
+    /// As [`fire`](Self::fire).
+    pub async fn fire_event(&self, trigger: &str, event: Event) -> Result<ActivationId, Error> {
+        let trigger = self.0.registry.trigger(trigger)?;
+        self.0.fire_entry(&trigger, event).await
+    }
+}
+
+impl Inner {
+    pub(super) async fn fire_entry(
+        self: &Arc<Self>,
+        trigger: &Arc<TriggerEntry>,
+        event: Event,
+    ) -> Result<ActivationId, Error> {
+        let entered = self.in_flight.enter()?;
+        if !trigger.switch.is_enabled() {
+            let text = format!("trigger '{}' is disabled: enable it before it is fired", trigger.name);
+            return Err(Error::new(ErrorKind::InvalidArgument, text));
+        }
+        self.check_event(&event.payload).map_err(|error| error.with_context("trigger", &trigger.name))?;
+        self.quotas.admit_fire(trigger.name.namespace())?;
+        let id = match &event.id {
+            Some(key) => ActivationId::new(event.at, 0).derive(&format!("{}\0{}", trigger.name, key.0)),
+            None => self.new_id(self.entropy.wall_clock()),
+        };
+        if event.id.is_some() && self.store.activation(id).await?.is_some() {
+            return Ok(id);
+        }
+        let fired = self.apply_rules(trigger, id, None, 0, event)?;
+        match self.store.append(fired.record.clone(), fired.jobs.clone()).await {
+            Ok(()) => self.fan_out(fired, &entered).await?,
+            // Somebody else fired the same event in the meantime.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+        Ok(id)
+    }
+
+    /// Fires what an action emitted.
+    pub(super) async fn fire_job(
+        self: &Arc<Self>,
+        job: &Job,
+        name: &EntityName,
+        claim: Claim,
+        entered: Entered,
+    ) -> Result<(), Error> {
+        let refused = if job.depth > self.max_causal_depth {
+            Some(format!(
+                "The event is {} events away from its origin, more than {}: rules and actions fire each other in a cycle.",
+                job.depth, self.max_causal_depth
+            ))
+        } else {
+            self.registry.trigger(&format!("/{name}")).err().map(|error| error.message().to_owned())
+        };
+        if let Some(why) = refused {
+            let record = self.bare_record(job, name, ActivationKind::Trigger, &why);
+            return self.finish_bare(claim, record, &entered).await;
+        }
+        let trigger = self.registry.trigger(&format!("/{name}"))?;
+        let event = Event { id: None, at: job.accepted, payload: job.payload.clone() };
+        let fired = self.apply_rules(&trigger, job.id, job.cause, job.depth, event)?;
+        self.store.finish(claim, fired.record.clone(), fired.jobs.clone()).await?;
+        self.fan_out(fired, &entered).await
+    }
+
+    fn check_event(&self, payload: &Payload) -> Result<(), Error> {
+        let refuse = |text: String| Err(Error::new(ErrorKind::InvalidArgument, text));
+        if !payload.is_object() {
+            return refuse("the payload of an event must be a JSON object, but is an array".into());
+        }
+        if payload.len() > self.max_payload {
+            return refuse(format!(
+                "the payload has {} bytes, more than {}",
+                payload.len(),
+                self.max_payload
+            ));
+        }
+        Ok(())
+    }
+
+    /// After the trigger's record and its jobs are in the store.
+    async fn fan_out(self: &Arc<Self>, fired: Fired, entered: &Entered) -> Result<(), Error> {
+        entered.finished(fired.record.status());
+        self.waiters.written(fired.record.id);
+        for job in fired.jobs {
+            self.dispatch(job, entered.another());
+        }
+        for record in fired.failed {
+            let status = record.status();
+            let id = record.id;
+            self.store.append(record, Vec::new()).await?;
+            entered.finished(status);
+            self.waiters.written(id);
+        }
+        Ok(())
+    }
+
+    fn apply_rules(
+        &self,
+        trigger: &TriggerEntry,
+        id: ActivationId,
+        cause: Option<ActivationId>,
+        depth: u32,
+        event: Event,
+    ) -> Result<Fired, Error> {
+        let payload = merge(&trigger.parameters, event.payload)?;
+        let event = Event { payload, ..event };
+        let now = self.entropy.wall_clock();
+        let (mut logs, mut jobs, mut failed) = (Vec::new(), Vec::new(), Vec::new());
+        for rule in self.registry.rules_of(&trigger.name).values() {
+            let result = self.apply(rule, id, depth, now, &event);
+            logs.extend(log_of(rule, &result, now));
+            match result {
+                RuleResult::Activated(job) => jobs.push(job),
+                RuleResult::NotActivated(_, _, Some(record)) => failed.push(Activation::from(*record)),
+                RuleResult::NotActivated(..) | RuleResult::NoMatch => {}
+            }
+        }
+        let record = Record {
+            id,
+            invoker: None,
+            revision: Arc::clone(&trigger.record),
+            start_kind: None,
+            start: now,
+            end: now,
+            times: Times::default(),
+            billed_ms: 0,
+            usage: Usage::default(),
+            usage_known: true,
+            attempts: 0,
+            cause,
+            outcome: Outcome::success(event.payload),
+            logs,
+        };
+        Ok(Fired { record: record.into(), jobs, failed })
+    }
+
+    fn apply(
+        &self,
+        rule: &RuleEntry,
+        id: ActivationId,
+        depth: u32,
+        now: Timestamp,
+        event: &Event,
+    ) -> RuleResult {
+        let (name, action) = (&rule.name, &rule.action);
+        if !rule.switch.is_enabled() {
+            let text = format!("Rule '{name}' is inactive, action '{action}' was not activated.");
+            return RuleResult::NotActivated(Status::ApplicationError, text, None);
+        }
+        let job = |payload: Payload| Job {
+            id: id.derive(name.as_str()),
+            work: Work::Invoke(action.clone()),
+            payload,
+            invoker: None,
+            cause: Some(id),
+            depth,
+            accepted: now,
+            not_before: now,
+        };
+        let applied = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| rule.rule.apply(event)));
+        let applied = applied.unwrap_or_else(|_| Err("its mapping panicked".into()));
+        match applied {
+            Ok(None) => RuleResult::NoMatch,
+            Ok(Some(payload)) => match self.registry.action(&format!("/{action}")) {
+                Ok(target) => match target.merge(payload) {
+                    Ok(payload) => RuleResult::Activated(job(payload)),
+                    Err(error) => {
+                        RuleResult::NotActivated(Status::ApplicationError, error.message().into(), None)
+                    }
+                },
+                Err(_) => {
+                    let text = "The requested resource does not exist.".to_owned();
+                    RuleResult::NotActivated(Status::ApplicationError, text, None)
+                }
+            },
+            Err(error) => {
+                let why = format!("Rule '{name}' failed to map the event: {error}");
+                let job = job(Payload::empty());
+                let record = self.bare_record(&job, action, ActivationKind::Action, &why);
+                RuleResult::NotActivated(Status::ApplicationError, why, Some(Box::new(record)))
+            }
+        }
+    }
+}
+
+/// The line that a trigger's record has for a rule that did something. Source: OpenWhisk.
+fn log_of(rule: &RuleEntry, result: &RuleResult, at: Timestamp) -> Option<LogLine> {
+    let mut line = json!({ "rule": rule.name.as_str(), "action": rule.action.as_str() });
+    match result {
+        RuleResult::NoMatch => return None,
+        RuleResult::Activated(job) => {
+            line["statusCode"] = Status::Success.code().into();
+            line["success"] = true.into();
+            line["activationId"] = job.id.to_string().into();
+        }
+        RuleResult::NotActivated(status, error, record) => {
+            line["statusCode"] = status.code().into();
+            line["success"] = false.into();
+            line["error"] = error.as_str().into();
+            if let Some(record) = record {
+                line["activationId"] = record.id.to_string().into();
+            }
+        }
+    }
+    Some(LogLine { at, stream: Stream::Stdout, text: line.to_string() })
+}

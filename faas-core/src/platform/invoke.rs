@@ -1,0 +1,300 @@
+//! Invocations from outside: `invoke`, `call`, `submit`, and waiting for a record.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::time::Instant;
+
+use super::in_flight::Entered;
+use super::run::{Admission, Request};
+use super::target::{Runs, Target};
+use super::{Inner, Platform};
+use crate::action::NamedAction;
+use crate::activation::{Activation, ActivationId, FailedActivation};
+use crate::error::{Error, ErrorKind};
+use crate::name::Namespace;
+use crate::payload::{IntoPayload, Payload};
+use crate::scheduler::QuotaGuard;
+use crate::store::{Job, Work};
+use crate::units::Timestamp;
+
+/// How an invocation differs from the platform's configuration.
+#[derive(Clone, Debug, Default)]
+pub struct InvokeOptions {
+    /// Whose invocation it is; the action's own namespace unless told. It pays, and sees no other's sandboxes.
+    pub namespace: Option<Namespace>,
+    /// How long it may wait for a permit and a sandbox.
+    pub queue_deadline: Option<Duration>,
+}
+
+/// Why a typed call gave no result.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum CallError {
+    /// The platform did not do its job.
+    Platform(Error),
+    /// The action failed.
+    Failed(FailedActivation),
+    /// The action's result does not decode to its output type.
+    Output(Activation, serde_json::Error),
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Platform(error) => error.fmt(f),
+            Self::Failed(failed) => failed.fmt(f),
+            Self::Output(activation, error) => {
+                write!(f, "the result of {} does not decode: {error}", activation.action())
+            }
+        }
+    }
+}
+
+impl std::error::Error for CallError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Platform(error) => error.source(),
+            Self::Failed(_) => None,
+            Self::Output(_, error) => Some(error),
+        }
+    }
+}
+
+impl From<Error> for CallError {
+    fn from(error: Error) -> Self {
+        Self::Platform(error)
+    }
+}
+
+/// A request that has passed every check and has its place in the queue.
+struct Checked {
+    target: Arc<Target>,
+    request: Request,
+    admission: Option<Admission>,
+}
+
+impl Platform {
+    /// Runs an action or a sequence and waits for its record.
+    ///
+    /// The name is `name`, `package/name`, `/namespace/name` or `/namespace/package/name`. A failed action is
+    /// an `Ok` whose outcome is not a success.
+    ///
+    /// # Errors
+    /// Before it is accepted, and so without a record: `InvalidArgument` for a bad name or payload, `NotFound`,
+    /// `Throttled`, `Overloaded`, `Closed`. Afterwards, with a record whose id is the context `activation`:
+    /// `DeadlineExceeded` when it waited too long, or whatever the backend failed with.
+    ///
+    /// # Cancel safety
+    /// It runs in the caller's task: dropping it stops the run as the backend's
+    /// [`Capability::cancel`](crate::Capability) tells, and writes a record that says so.
+    pub async fn invoke(&self, name: &str, payload: impl IntoPayload) -> Result<Activation, Error> {
+        self.invoke_with(name, payload, InvokeOptions::default()).await
+    }
+
+    /// [`invoke`](Self::invoke) with options.
+    ///
+    /// # Errors
+    /// As [`invoke`](Self::invoke).
+    ///
+    /// # Cancel safety
+    /// As [`invoke`](Self::invoke).
+    pub async fn invoke_with(
+        &self,
+        name: &str,
+        payload: impl IntoPayload,
+        options: InvokeOptions,
+    ) -> Result<Activation, Error> {
+        let payload = payload.into_payload()?;
+        let Checked { target, mut request, admission } = self.0.check(name, payload, options)?;
+        if self.0.durable {
+            let job = self.0.job_of(&target, &request);
+            self.0.store.accept(vec![job]).await?;
+            let claim = self.0.store.claim(request.id).await?;
+            self.0.store.start(claim).await?;
+            request.claim = Some(claim);
+        }
+        self.0.run(&target, request, admission).await
+    }
+
+    /// Runs an action with typed input and output.
+    ///
+    /// # Errors
+    /// [`CallError::Failed`] when the action failed; [`CallError::Platform`] as [`invoke`](Self::invoke).
+    ///
+    /// # Cancel safety
+    /// As [`invoke`](Self::invoke).
+    pub async fn call<A: NamedAction>(&self, input: A::Input) -> Result<A::Output, CallError>
+    where
+        A::Input: Serialize,
+        A::Output: DeserializeOwned,
+    {
+        let payload = Payload::from_typed(&input)?;
+        let activation = self.invoke(A::NAME, payload).await?;
+        if !activation.outcome.is_success() {
+            return Err(CallError::Failed(FailedActivation(activation)));
+        }
+        crate::action::decode(activation.outcome.result())
+            .map_err(|error| CallError::Output(activation.clone(), error))
+    }
+
+    /// Accepts a run of an action or a sequence and gives its id at once. It runs whoever leaves, and
+    /// [`activation`](Self::activation) waits for its record.
+    ///
+    /// # Errors
+    /// As [`invoke`](Self::invoke) before it is accepted; what fails later is in the record.
+    pub async fn submit(&self, name: &str, payload: impl IntoPayload) -> Result<ActivationId, Error> {
+        self.submit_with(name, payload, InvokeOptions::default()).await
+    }
+
+    /// [`submit`](Self::submit) with options.
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit).
+    pub async fn submit_with(
+        &self,
+        name: &str,
+        payload: impl IntoPayload,
+        options: InvokeOptions,
+    ) -> Result<ActivationId, Error> {
+        let payload = payload.into_payload()?;
+        let Checked { target, mut request, admission } = self.0.check(name, payload, options)?;
+        let id = request.id;
+        self.0.store.accept(vec![self.0.job_of(&target, &request)]).await?;
+        let platform = Arc::clone(&self.0);
+        tokio::spawn(async move {
+            match platform.claim(id).await {
+                Ok(claim) => {
+                    request.claim = Some(claim);
+                    report(platform.run(&target, request, admission).await);
+                }
+                Err(error) => {
+                    tracing::error!(activation = %id, %error, "an accepted activation was not claimed")
+                }
+            }
+        });
+        Ok(id)
+    }
+
+    /// Waits for the record of an activation.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no record and no accepted work of that id; `Closed` when the platform is gone.
+    ///
+    /// # Cancel safety
+    /// Dropping it changes nothing.
+    pub async fn activation(&self, id: ActivationId) -> Result<Activation, Error> {
+        loop {
+            let waiting = self.0.waiters.wait_for(id);
+            if let Some(activation) = self.0.store.activation(id).await? {
+                return Ok(activation);
+            }
+            if self.0.store.job(id).await?.is_none() {
+                // The job may have ended between the two looks.
+                return self
+                    .find(id)
+                    .await?
+                    .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there is no activation {id}")));
+            }
+            waiting.written().await;
+        }
+    }
+
+    /// The record of an activation, if it is written.
+    ///
+    /// # Errors
+    /// `Unavailable` when the store cannot be read.
+    pub async fn find(&self, id: ActivationId) -> Result<Option<Activation>, Error> {
+        self.0.store.activation(id).await
+    }
+}
+
+impl Inner {
+    /// Checks a request from outside and finds its place in the queue. Nothing is accepted on an error.
+    fn check(&self, name: &str, payload: Payload, options: InvokeOptions) -> Result<Checked, Error> {
+        let entered = self.in_flight.enter()?;
+        self.check_payload(&payload).map_err(|error| error.with_context("action", name))?;
+        let target = self.registry.action(name)?;
+        let payload = target.merge(payload)?;
+        let namespace =
+            options.namespace.as_ref().map_or_else(|| target.name().namespace(), Namespace::as_str);
+        let quota = self.quotas.admit_invoke(namespace)?;
+        let wait = options.queue_deadline.unwrap_or(self.queue_deadline);
+        let mut request = self.request(payload, wait, entered);
+        let admission = match &target.runs {
+            Runs::Action(deployed) => Some(self.admit(deployed, namespace, request.start_by, false)?),
+            Runs::Sequence(_) => None,
+        };
+        request.quota = quota;
+        request.invoker = options.namespace;
+        Ok(Checked { target, request, admission })
+    }
+
+    fn check_payload(&self, payload: &Payload) -> Result<(), Error> {
+        let refuse = |text: String| Err(Error::new(ErrorKind::InvalidArgument, text));
+        if !payload.is_object() {
+            return refuse("the payload must be a JSON object, but is an array".into());
+        }
+        if payload.len() > self.max_payload {
+            return refuse(format!(
+                "the payload has {} bytes, more than {}",
+                payload.len(),
+                self.max_payload
+            ));
+        }
+        Ok(())
+    }
+
+    /// A new request of now, from outside.
+    pub(super) fn request(&self, payload: Payload, wait: Duration, entered: Entered) -> Request {
+        let accepted = Instant::now();
+        let accepted_at = self.entropy.wall_clock();
+        Request {
+            id: self.new_id(accepted_at),
+            payload,
+            invoker: None,
+            cause: None,
+            depth: 0,
+            claim: None,
+            accepted,
+            accepted_at,
+            start_by: accepted + wait,
+            log_level: self.log_level,
+            entered,
+            quota: Option::<QuotaGuard>::None,
+        }
+    }
+
+    fn job_of(&self, target: &Target, request: &Request) -> Job {
+        Job {
+            id: request.id,
+            work: Work::Invoke(target.name().clone()),
+            payload: request.payload.clone(),
+            invoker: request.invoker.clone(),
+            cause: request.cause,
+            depth: request.depth,
+            accepted: request.accepted_at,
+            not_before: request.accepted_at,
+        }
+    }
+
+    /// A new id. Its lower bits tell the thread, so that threads append to shards of their own.
+    pub(super) fn new_id(&self, at: Timestamp) -> ActivationId {
+        let id = self.entropy.activation_id(at);
+        if self.entropy.is_seeded() {
+            return id;
+        }
+        let shard = (1_u128 << crate::store::SHARD_BITS) - 1;
+        ActivationId::from_u128((id.as_u128() & !shard) | (crate::stripe::thread_number() as u128 & shard))
+    }
+}
+
+/// The record tells of a failure; the log does for whoever watches it.
+pub(super) fn report(result: Result<Activation, Error>) {
+    if let Err(error) = result {
+        tracing::warn!(%error, activation = error.context("activation"), "an accepted activation failed");
+    }
+}

@@ -1,0 +1,49 @@
+//! A lane: one backend with its scheduler.
+//!
+//! Backends share no capacity, so each has a queue of its own; work for one never waits for another.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use crate::backend::{Backend, Capability, Deployment};
+use crate::scheduler::{Scheduler, SchedulerConfig};
+
+pub(crate) struct Lane {
+    pub(crate) backend: Arc<dyn Backend>,
+    pub(crate) scheduler: Scheduler,
+    pub(crate) capability: Capability,
+    /// Takes deployments that nobody runs any more.
+    retired: mpsc::UnboundedSender<Deployment>,
+}
+
+impl Lane {
+    /// The lane, and its janitor: a future that removes retired deployments for as long as the lane exists.
+    pub(crate) fn new(
+        backend: Arc<dyn Backend>,
+        config: SchedulerConfig,
+    ) -> (Self, impl Future<Output = ()> + Send + 'static) {
+        let info = backend.info();
+        let scheduler = Scheduler::new(info.capacity, config);
+        let capability = info.capability;
+        let (retired, mut inbox) = mpsc::unbounded_channel::<Deployment>();
+        let remover = Arc::clone(&backend);
+        let janitor = async move {
+            while let Some(deployment) = inbox.recv().await {
+                if let Err(error) = remover.remove(&deployment).await {
+                    tracing::warn!(action = %deployment.spec.name, %error, "a retired deployment was not removed");
+                }
+            }
+        };
+        (Self { backend, scheduler, capability, retired }, janitor)
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.backend.info().name
+    }
+
+    /// Has a deployment removed; at shutdown, when nobody listens, the backend removes all.
+    pub(crate) fn retire(&self, deployment: Deployment) {
+        let _ = self.retired.send(deployment);
+    }
+}

@@ -1,0 +1,164 @@
+//! Health, statistics, and the end: draining and shutting down.
+
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+use super::{Inner, Platform};
+use crate::backend::{Capability, Health};
+use crate::error::Error;
+use crate::outcome::Status;
+
+/// Whether a platform and its backends can take work.
+#[derive(Clone, Debug)]
+pub struct PlatformHealth {
+    /// Whether it takes work: false once it shuts down.
+    pub open: bool,
+    /// Each backend, the default first.
+    pub backends: Vec<BackendHealth>,
+}
+
+impl PlatformHealth {
+    /// Whether it takes work and every backend can.
+    #[must_use]
+    pub fn is_healthy(&self) -> bool {
+        self.open && self.backends.iter().all(|backend| backend.health.is_healthy())
+    }
+}
+
+/// Whether a backend can take work.
+#[derive(Clone, Debug)]
+pub struct BackendHealth {
+    /// Its name.
+    pub name: String,
+    /// What it can do.
+    pub capability: Capability,
+    /// Whether it can take work now.
+    pub health: Health,
+}
+
+/// What a platform is doing and has done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PlatformStats {
+    /// Accepted activations that have no record yet.
+    pub in_flight: u64,
+    /// Finished activations: successes, application, developer and internal errors.
+    pub finished: [u64; 4],
+    /// Each backend, the default first.
+    pub backends: Vec<BackendStats>,
+}
+
+impl PlatformStats {
+    /// How many activations finished with a status.
+    #[must_use]
+    pub fn finished(&self, status: Status) -> u64 {
+        self.finished[usize::from(status.code())]
+    }
+}
+
+/// What a backend's scheduler holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BackendStats {
+    /// Its name.
+    pub name: String,
+    /// Activations that wait for a permit.
+    pub queued: usize,
+    /// What is admitted of its capacity: slots, or MiB.
+    pub in_use: u32,
+}
+
+/// What shutting down came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shutdown {
+    /// How many accepted activations had no record when time was up. A durable store keeps them for the next
+    /// start.
+    pub left: u64,
+}
+
+impl Platform {
+    /// Whether it and its backends can take work now.
+    pub async fn health(&self) -> PlatformHealth {
+        let mut backends = Vec::with_capacity(self.0.lanes.len());
+        for lane in &self.0.lanes {
+            let health = lane.backend.health().await;
+            backends.push(BackendHealth {
+                name: lane.name().to_owned(),
+                capability: lane.capability,
+                health,
+            });
+        }
+        PlatformHealth { open: !self.0.in_flight.is_closing(), backends }
+    }
+
+    /// What it is doing and has done.
+    #[must_use]
+    pub fn stats(&self) -> PlatformStats {
+        let backends = self.0.lanes.iter().map(|lane| BackendStats {
+            name: lane.name().to_owned(),
+            queued: lane.scheduler.queued(),
+            in_use: lane.scheduler.in_use(),
+        });
+        PlatformStats {
+            in_flight: self.0.in_flight.under_way(),
+            finished: self.0.in_flight.finished(),
+            backends: backends.collect(),
+        }
+    }
+
+    /// Takes no more work, and waits until all that was accepted has its record.
+    ///
+    /// # Cancel safety
+    /// Dropping it leaves the platform closed; it can be called again.
+    pub async fn drain(&self) {
+        self.0.close();
+        self.0.in_flight.idle().await;
+    }
+
+    /// Takes no more work, drains for as long as `grace`, then gives up what still waits for a permit, ends the
+    /// backends and stops all background work. Calling it again is allowed.
+    ///
+    /// # Errors
+    /// What a backend fails to shut down with; the others are shut down all the same.
+    pub async fn shutdown(&self, grace: Duration) -> Result<Shutdown, Error> {
+        let deadline = Instant::now() + grace;
+        self.0.close();
+        if timeout_at(deadline, self.0.in_flight.idle()).await.is_err() {
+            for lane in &self.0.lanes {
+                lane.scheduler.close();
+            }
+            // What waited has its error now, and only has to write its record.
+            let _ = timeout_at(deadline + GIVING_UP, self.0.in_flight.idle()).await;
+        }
+        let left = self.0.in_flight.under_way();
+        let mut result = Ok(Shutdown { left });
+        for lane in &self.0.lanes {
+            if let Err(error) = lane.backend.shutdown().await {
+                result = Err(error.with_operation("shutdown").with_context("backend", lane.name()));
+            }
+        }
+        self.0.background().abort_all();
+        result
+    }
+}
+
+/// How long activations that were given up may take to write their records. Arbitrary.
+const GIVING_UP: Duration = Duration::from_millis(100);
+
+impl Inner {
+    fn close(&self) {
+        self.in_flight.close();
+        self.closing.send_replace(true);
+    }
+
+    fn background(&self) -> std::sync::MutexGuard<'_, tokio::task::JoinSet<()>> {
+        self.background.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs a task for as long as the platform exists.
+    pub(super) fn spawn_background(self: &Arc<Self>, task: impl Future<Output = ()> + Send + 'static) {
+        self.background().spawn(task);
+    }
+}

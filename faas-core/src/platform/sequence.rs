@@ -1,0 +1,140 @@
+//! Sequences: each member's result is the next one's payload; the first failure ends it.
+
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+
+use super::Inner;
+use super::run::Request;
+use super::target::{Runs, Target};
+use super::unfinished::Unfinished;
+use crate::activation::{Activation, Times};
+use crate::error::{Error, ErrorKind};
+use crate::log::{LogLine, Stream};
+use crate::name::EntityName;
+use crate::outcome::Outcome;
+use crate::payload::Payload;
+
+/// The most members that a sequence may have once inner sequences are counted by theirs. Source: OpenWhisk.
+pub const MAX_SEQUENCE: usize = 50;
+
+impl Inner {
+    /// Runs a sequence to its record, whose logs are the ids of its members' activations.
+    pub(super) async fn run_sequence(
+        self: &Arc<Self>,
+        target: &Arc<Target>,
+        members: &[EntityName],
+        request: Request,
+    ) -> Result<Activation, Error> {
+        let warming = self.warm_later_members(members, &request);
+        let unfinished = Unfinished::new(self, target, request);
+        let mut payload = unfinished.request().payload.clone();
+        let mut logs = Vec::with_capacity(members.len());
+        let mut times = Times::default();
+        let mut outcome = Outcome::success(Payload::empty());
+        for member in members {
+            let step = match self.run_member(&unfinished, member, payload).await {
+                Ok(step) => step,
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    outcome = Outcome::application_error("Sequence component does not exist.");
+                    break;
+                }
+                Err(error) => return unfinished.fail(error).await,
+            };
+            logs.push(LogLine { at: step.start, stream: Stream::Stdout, text: step.id.to_string() });
+            times.wait += step.times.wait;
+            times.create += step.times.create;
+            times.init += step.times.init;
+            times.run += step.times.run;
+            outcome = step.outcome.clone();
+            if !outcome.is_success() {
+                break;
+            }
+            payload = outcome.result().clone();
+        }
+        drop(warming);
+        unfinished.conclude(outcome, times, logs).await
+    }
+
+    async fn run_member(
+        self: &Arc<Self>,
+        parent: &Unfinished<'_>,
+        member: &EntityName,
+        payload: Payload,
+    ) -> Result<Activation, Error> {
+        let target = self.registry.action(&format!("/{member}"))?;
+        let payload = target.merge(payload)?;
+        let parent = parent.request();
+        let mut request = self.request(payload, self.queue_deadline, parent.entered.another());
+        request.invoker = parent.invoker.clone();
+        request.cause = Some(parent.id);
+        request.depth = parent.depth;
+        self.run(&target, request, None).await
+    }
+
+    /// Makes sandboxes of the members after the first ready, all at once, so that a sequence of cold members
+    /// waits for one cold start and not for one each. What is not begun when the result is dropped never is.
+    fn warm_later_members(self: &Arc<Self>, members: &[EntityName], request: &Request) -> JoinSet<()> {
+        let mut warming = JoinSet::new();
+        let mut seen: Vec<EntityName> = Vec::new();
+        let mut waiting: Vec<EntityName> = members.iter().rev().cloned().collect();
+        while let Some(member) = waiting.pop() {
+            let Ok(target) = self.registry.action(&format!("/{member}")) else { continue };
+            match &target.runs {
+                Runs::Sequence(inner) => waiting.extend(inner.iter().rev().cloned()),
+                Runs::Action(deployed) => {
+                    let first = seen.is_empty();
+                    if seen.contains(&member) {
+                        continue;
+                    }
+                    seen.push(member);
+                    let foreign = request.invoker.is_some();
+                    if first || foreign || !deployed.lane.capability.prewarms {
+                        continue;
+                    }
+                    let target = Arc::clone(&target);
+                    warming.spawn(async move {
+                        if let Runs::Action(deployed) = &target.runs {
+                            // A member that cannot be made ready will say so when it runs.
+                            let _ = deployed.lane.backend.warm(&deployed.deployment, 1).await;
+                        }
+                    });
+                }
+            }
+        }
+        warming
+    }
+
+    /// Checks the members of a sequence called `name`: they exist, do not lead back to it, and are not too many.
+    pub(super) fn check_sequence(&self, name: &EntityName, members: &[EntityName]) -> Result<(), Error> {
+        let refuse =
+            |text: String| Err(Error::new(ErrorKind::InvalidArgument, text).with_context("sequence", name));
+        if members.is_empty() {
+            return refuse("No component specified for the sequence.".into());
+        }
+        let mut atoms = 0;
+        let mut waiting: Vec<EntityName> = members.to_vec();
+        while let Some(member) = waiting.pop() {
+            if member == *name {
+                return refuse("Sequence may not refer to itself.".into());
+            }
+            let Ok(target) = self.registry.action(&format!("/{member}")) else {
+                return refuse(format!("Sequence component does not exist. ({member})"));
+            };
+            match &target.runs {
+                Runs::Action(_) => atoms += 1,
+                Runs::Sequence(inner) => waiting.extend(inner.iter().cloned()),
+            }
+            if atoms > MAX_SEQUENCE {
+                return refuse(format!("Too many actions in the sequence. (more than {MAX_SEQUENCE})"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The memory that a sequence is recorded with: the most of its members. Source: OpenWhisk.
+    pub(super) fn sequence_memory(&self, members: &[EntityName]) -> crate::MemoryMib {
+        let memory = |member| self.registry.action(&format!("/{member}")).ok().map(|t| t.record.memory);
+        members.iter().filter_map(memory).max().unwrap_or(crate::MemoryMib::MIN)
+    }
+}
