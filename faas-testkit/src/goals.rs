@@ -121,7 +121,9 @@ mod tests {
             "GOAL local_warm ours=900.0 floor=450.0 unit=ns ratio=2.00 cmp=le target=3 ok"
         );
         let goal = Goal::at_least("two_threads", "1/s", 1.6);
-        assert!(goal.line(Figures { ours: 15.0, floor: 10.0 }).ends_with("ratio=1.50 cmp=ge target=1.6 MISS"));
+        assert!(
+            goal.line(Figures { ours: 15.0, floor: 10.0 }).ends_with("ratio=1.50 cmp=ge target=1.6 MISS")
+        );
     }
 
     #[test]
