@@ -8,6 +8,10 @@ pub mod backend;
 #[cfg(feature = "host")]
 pub mod entropy;
 #[cfg(feature = "host")]
+pub mod layer;
+#[cfg(feature = "host")]
+pub mod metrics;
+#[cfg(feature = "host")]
 pub mod pool;
 #[cfg(feature = "host")]
 pub mod rule;
