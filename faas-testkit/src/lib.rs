@@ -1,2 +1,15 @@
-//! Conformance suites for faas backends, pools and stores.
+//! What tests of functions, and of what runs them, are made of.
+//!
+//! - [`transcript`]: what a behaviour saw, to compare two backends by.
+//! - [`mock`]: a scripted sandbox that fails on cue and writes down what is done to it.
+//! - [`goals`]: goal lines of benchmarks.
+//! - [`fixtures`]: eight portable actions, each driven by its input. They are all that is left without the
+//!   feature `host`, so that this crate builds as a guest.
+
+pub mod fixtures;
+#[cfg(feature = "host")]
 pub mod goals;
+#[cfg(feature = "host")]
+pub mod mock;
+#[cfg(feature = "host")]
+pub mod transcript;
