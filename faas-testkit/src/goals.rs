@@ -70,7 +70,7 @@ impl Goal {
 
 /// The medians of `pairs` measurements of each side, taken in turn after one of each that does not count.
 pub fn alternate(pairs: usize, mut ours: impl FnMut() -> f64, mut floor: impl FnMut() -> f64) -> Figures {
-    (ours(), floor());
+    let _ = (ours(), floor());
     let (mut our_figures, mut floor_figures) = (Vec::with_capacity(pairs), Vec::with_capacity(pairs));
     for pair in 0..pairs {
         // Who goes first changes, so that neither always runs on warmer ground.

@@ -6,6 +6,8 @@
 //! - [`fixtures`]: eight portable actions, each driven by its input. They are all that is left without the
 //!   feature `host`, so that this crate builds as a guest.
 
+#[cfg(feature = "host")]
+pub mod arrivals;
 pub mod fixtures;
 #[cfg(feature = "host")]
 pub mod goals;
