@@ -1,5 +1,6 @@
 //! Wall clock, randomness and ids, from one source that a seed can fix.
 
+use std::cell::Cell;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -24,6 +25,9 @@ pub struct Entropy {
 
 /// The wall-clock time at which a seeded platform starts: 2024-01-01T00:00:00Z. Arbitrary.
 pub const SEEDED_EPOCH: Timestamp = Timestamp::from_millis(1_704_067_200_000);
+
+/// For how long a thread counts on from one reading of the wall clock. Arbitrary.
+const WALL_READING: Duration = Duration::from_millis(10);
 
 impl Entropy {
     /// The system's clock and randomness.
@@ -76,6 +80,28 @@ impl Entropy {
             #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
             None => SystemTime::now().into(),
         }
+    }
+
+    /// The wall-clock time at a reading of the monotonic clock that was just taken.
+    ///
+    /// A thread reads the system's wall clock at most once in [`WALL_READING`] and counts on from there, which
+    /// spares most activations one of their clock readings; a step of the clock shows that much later.
+    #[must_use]
+    pub fn wall_clock_at(&self, now: Instant) -> Timestamp {
+        thread_local! {
+            static READ: Cell<Option<(Instant, Timestamp)>> = const { Cell::new(None) };
+        }
+        if self.is_seeded() {
+            return SEEDED_EPOCH.after(self.since_base(now));
+        }
+        READ.with(|read| match read.get() {
+            Some((then, wall)) if now >= then && now - then < WALL_READING => wall.after(now - then),
+            _ => {
+                let wall = self.wall_clock();
+                read.set(Some((now, wall)));
+                wall
+            }
+        })
     }
 
     /// A point of the monotonic clock as a host tells it to guests.

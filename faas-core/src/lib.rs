@@ -12,6 +12,8 @@ pub mod layer;
 #[cfg(feature = "host")]
 pub mod metrics;
 #[cfg(feature = "host")]
+pub mod platform;
+#[cfg(feature = "host")]
 pub mod pool;
 #[cfg(feature = "host")]
 pub mod rule;
@@ -21,6 +23,8 @@ pub mod sandbox;
 pub mod scheduler;
 #[cfg(feature = "host")]
 pub mod store;
+#[cfg(feature = "host")]
+mod stripe;
 #[cfg(feature = "host")]
 pub mod trigger;
 
@@ -53,6 +57,8 @@ pub use error::{BoxError, Error, ErrorKind};
 pub use name::{EntityName, Namespace};
 pub use outcome::{ActionError, Outcome, Status};
 pub use payload::{IntoPayload, Payload};
+#[cfg(feature = "host")]
+pub use platform::{CallError, InvokeOptions, Platform, PlatformBuilder};
 #[cfg(feature = "host")]
 pub use rule::{Rule, RuleSpec};
 #[cfg(feature = "host")]

@@ -4,7 +4,7 @@
 //! dispatcher keeps no activation: which one is current stands in a thread-local, so that one dispatcher per
 //! thread and level serves all activations and none has to be registered with `tracing` per run.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::fmt::{self, Write as _};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,7 +28,8 @@ struct Scope {
 
 thread_local! {
     static SCOPE: RefCell<Option<Scope>> = const { RefCell::new(None) };
-    static DISPATCHES: RefCell<Vec<(LevelFilter, Dispatch)>> = const { RefCell::new(Vec::new()) };
+    /// This thread's dispatchers by level: `tracing` keeps a list of all, so they are made once.
+    static DISPATCHES: [OnceCell<Dispatch>; 6] = const { [const { OnceCell::new() }; 6] };
 }
 
 /// Captures events up to a level.
@@ -44,21 +45,17 @@ impl Capture {
     /// Runs `f` with its events captured for `activation`.
     pub(super) fn enter<R>(&self, activation: &Arc<ContextInner>, f: impl FnOnce() -> R) -> R {
         let user = dispatcher::get_default(|user| (!user.is::<NoSubscriber>()).then(|| user.clone()));
-        let dispatch = self.dispatch();
         let _leave = Leave(SCOPE.replace(Some(Scope { activation: Arc::clone(activation), user })));
-        dispatcher::with_default(&dispatch, f)
+        DISPATCHES.with(|all| {
+            let dispatch = all[self.index()]
+                .get_or_init(|| Dispatch::new(Capturing { level: self.level, spans: Mutex::default() }));
+            dispatcher::with_default(dispatch, f)
+        })
     }
 
-    /// This thread's dispatcher for the level: `tracing` keeps a list of all, so they are made once.
-    fn dispatch(&self) -> Dispatch {
-        DISPATCHES.with_borrow_mut(|all| {
-            if let Some((_, dispatch)) = all.iter().find(|(level, _)| *level == self.level) {
-                return dispatch.clone();
-            }
-            let dispatch = Dispatch::new(Capturing { level: self.level, spans: Mutex::default() });
-            all.push((self.level, dispatch.clone()));
-            dispatch
-        })
+    fn index(&self) -> usize {
+        let levels = [Level::ERROR, Level::WARN, Level::INFO, Level::DEBUG, Level::TRACE];
+        levels.iter().filter(|level| **level <= self.level).count()
     }
 }
 

@@ -179,16 +179,21 @@ impl Future for Running<'_> {
     type Output = Reply;
 
     fn poll(mut self: Pin<&mut Self>, task: &mut std::task::Context<'_>) -> Poll<Reply> {
-        let this = &mut *self;
-        let Some(future) = this.future.as_mut() else { return Poll::Pending };
-        let polled =
-            this.capture.enter(&this.cx.0, || catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(task))));
+        let Self { cx, future, capture } = &mut *self;
+        let polled = capture.enter(&cx.0, || {
+            let Some(code) = future.as_mut() else { return Ok(Poll::Pending) };
+            let polled = catch_unwind(AssertUnwindSafe(|| code.as_mut().poll(task)));
+            if !matches!(polled, Ok(Poll::Pending)) {
+                // Its destructors belong to the run, and may log, and panic.
+                let _ = catch_unwind(AssertUnwindSafe(|| drop(future.take())));
+            }
+            polled
+        });
         let outcome = match polled {
             Ok(polled) => ready!(polled),
             Err(panic) => Outcome::panicked(&panic_message(&*panic)),
         };
-        this.drop_code();
-        Poll::Ready(this.cx.close(outcome))
+        Poll::Ready(cx.close(outcome))
     }
 }
 

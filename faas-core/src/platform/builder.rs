@@ -11,7 +11,7 @@ use super::in_flight::InFlight;
 use super::jobs::Waiters;
 use super::lane::Lane;
 use super::registry::Registry;
-use super::unfinished::Orphan;
+use super::unfinished::Progress;
 use super::{Inner, MAX_CAUSAL_DEPTH, Platform};
 use crate::action::{Action, ActionSet, ActionSpec, Code, NativeCode, Parameters};
 use crate::backend::Backend;
@@ -287,7 +287,7 @@ fn check_unique(lanes: &[Arc<Lane>], backend: &dyn Backend) -> Result<(), Error>
 
 impl Inner {
     /// Spawns what writes the records that cancelled callers leave behind. It ends with the platform.
-    fn spawn_finisher(self: &Arc<Self>, mut orphans: mpsc::UnboundedReceiver<Orphan>) {
+    fn spawn_finisher(self: &Arc<Self>, mut orphans: mpsc::UnboundedReceiver<Box<Progress>>) {
         let platform = Arc::downgrade(self);
         self.spawn_background(async move {
             while let Some(orphan) = orphans.recv().await {

@@ -9,15 +9,15 @@ use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
 use super::in_flight::Entered;
-use super::run::{Admission, Request};
+use super::run::Admission;
 use super::target::{Runs, Target};
+use super::unfinished::Progress;
 use super::{Inner, Platform};
 use crate::action::NamedAction;
 use crate::activation::{Activation, ActivationId, FailedActivation};
 use crate::error::{Error, ErrorKind};
 use crate::name::Namespace;
 use crate::payload::{IntoPayload, Payload};
-use crate::scheduler::QuotaGuard;
 use crate::store::{Job, Work};
 use crate::units::Timestamp;
 
@@ -72,8 +72,7 @@ impl From<Error> for CallError {
 
 /// A request that has passed every check and has its place in the queue.
 struct Checked {
-    target: Arc<Target>,
-    request: Request,
+    progress: Box<Progress>,
     admission: Option<Admission>,
 }
 
@@ -109,15 +108,12 @@ impl Platform {
         options: InvokeOptions,
     ) -> Result<Activation, Error> {
         let payload = payload.into_payload()?;
-        let Checked { target, mut request, admission } = self.0.check(name, payload, options)?;
+        let Checked { mut progress, admission } = self.0.check(name, payload, options)?;
         if self.0.durable {
-            let job = self.0.job_of(&target, &request);
-            self.0.store.accept(vec![job]).await?;
-            let claim = self.0.store.claim(request.id).await?;
-            self.0.store.start(claim).await?;
-            request.claim = Some(claim);
+            self.0.store.accept(vec![job_of(&progress)]).await?;
+            progress.claim = Some(self.0.claim(progress.id).await?);
         }
-        self.0.run(&target, request, admission).await
+        self.0.run(progress, admission).await
     }
 
     /// Runs an action with typed input and output.
@@ -161,15 +157,15 @@ impl Platform {
         options: InvokeOptions,
     ) -> Result<ActivationId, Error> {
         let payload = payload.into_payload()?;
-        let Checked { target, mut request, admission } = self.0.check(name, payload, options)?;
-        let id = request.id;
-        self.0.store.accept(vec![self.0.job_of(&target, &request)]).await?;
+        let Checked { mut progress, admission } = self.0.check(name, payload, options)?;
+        let id = progress.id;
+        self.0.store.accept(vec![job_of(&progress)]).await?;
         let platform = Arc::clone(&self.0);
         tokio::spawn(async move {
             match platform.claim(id).await {
                 Ok(claim) => {
-                    request.claim = Some(claim);
-                    report(platform.run(&target, request, admission).await);
+                    progress.claim = Some(claim);
+                    report(platform.run(progress, admission).await);
                 }
                 Err(error) => {
                     tracing::error!(activation = %id, %error, "an accepted activation was not claimed")
@@ -223,14 +219,16 @@ impl Inner {
             options.namespace.as_ref().map_or_else(|| target.name().namespace(), Namespace::as_str);
         let quota = self.quotas.admit_invoke(namespace)?;
         let wait = options.queue_deadline.unwrap_or(self.queue_deadline);
-        let mut request = self.request(payload, wait, entered);
-        let admission = match &target.runs {
-            Runs::Action(deployed) => Some(self.admit(deployed, namespace, request.start_by, false)?),
+        let mut progress = self.accept(target, payload, wait, entered);
+        progress.quota = quota;
+        progress.invoker = options.namespace;
+        let admission = match &progress.target.runs {
+            Runs::Action(deployed) => {
+                Some(self.admit(deployed, progress.namespace(), progress.start_by, false)?)
+            }
             Runs::Sequence(_) => None,
         };
-        request.quota = quota;
-        request.invoker = options.namespace;
-        Ok(Checked { target, request, admission })
+        Ok(Checked { progress, admission })
     }
 
     fn check_payload(&self, payload: &Payload) -> Result<(), Error> {
@@ -248,11 +246,18 @@ impl Inner {
         Ok(())
     }
 
-    /// A new request of now, from outside.
-    pub(super) fn request(&self, payload: Payload, wait: Duration, entered: Entered) -> Request {
+    /// A request of now that has not come far.
+    pub(super) fn accept(
+        &self,
+        target: Arc<Target>,
+        payload: Payload,
+        wait: Duration,
+        entered: Entered,
+    ) -> Box<Progress> {
         let accepted = Instant::now();
-        let accepted_at = self.entropy.wall_clock();
-        Request {
+        let accepted_at = self.entropy.wall_clock_at(accepted);
+        Box::new(Progress {
+            target,
             id: self.new_id(accepted_at),
             payload,
             invoker: None,
@@ -264,21 +269,16 @@ impl Inner {
             start_by: accepted + wait,
             log_level: self.log_level,
             entered,
-            quota: Option::<QuotaGuard>::None,
-        }
-    }
-
-    fn job_of(&self, target: &Target, request: &Request) -> Job {
-        Job {
-            id: request.id,
-            work: Work::Invoke(target.name().clone()),
-            payload: request.payload.clone(),
-            invoker: request.invoker.clone(),
-            cause: request.cause,
-            depth: request.depth,
-            accepted: request.accepted_at,
-            not_before: request.accepted_at,
-        }
+            quota: None,
+            attempts: 0,
+            queued: accepted,
+            admitted: accepted,
+            waited: Duration::ZERO,
+            billed_ms: 0,
+            running: false,
+            record: None,
+            follow_up: Vec::new(),
+        })
     }
 
     /// A new id. Its lower bits tell the thread, so that threads append to shards of their own.
@@ -289,6 +289,19 @@ impl Inner {
         }
         let shard = (1_u128 << crate::store::SHARD_BITS) - 1;
         ActivationId::from_u128((id.as_u128() & !shard) | (crate::stripe::thread_number() as u128 & shard))
+    }
+}
+
+fn job_of(progress: &Progress) -> Job {
+    Job {
+        id: progress.id,
+        work: Work::Invoke(progress.target.name().clone()),
+        payload: progress.payload.clone(),
+        invoker: progress.invoker.clone(),
+        cause: progress.cause,
+        depth: progress.depth,
+        accepted: progress.accepted_at,
+        not_before: progress.accepted_at,
     }
 }
 

@@ -5,14 +5,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::oneshot;
-use tokio::time::Instant;
 
 use super::Inner;
 use super::in_flight::Entered;
 use super::invoke::report;
-use super::run::{Admission, Request};
+use super::run::Admission;
 use super::target::{Runs, Target};
-use super::unfinished::Orphan;
+use super::unfinished::{Progress, Unfinished};
 use crate::activation::{
     ActionRevision, Activation, ActivationId, ActivationKind, Record, Times, Usage, Version,
 };
@@ -23,24 +22,22 @@ use crate::store::{Claim, Job, Work};
 use crate::units::MemoryMib;
 
 impl Inner {
-    /// Runs a request to its record.
+    /// Runs an accepted request to its record. One without a place in the queue was accepted before, and gets
+    /// one however long the queue is.
     pub(super) async fn run(
         self: &Arc<Self>,
-        target: &Arc<Target>,
-        request: Request,
+        progress: Box<Progress>,
         admission: Option<Admission>,
     ) -> Result<Activation, Error> {
-        match (&target.runs, admission) {
-            (Runs::Action(deployed), Some(admission)) => {
-                self.run_action(target, deployed, request, admission).await
+        match &progress.target.runs {
+            Runs::Action(deployed) => {
+                let deployed = Arc::clone(deployed);
+                self.run_action(&deployed, Unfinished::new(self, progress), admission).await
             }
-            (Runs::Action(deployed), None) => {
-                let namespace = request.invoker.clone();
-                let namespace = namespace.as_ref().map_or_else(|| target.name().namespace(), |n| n.as_str());
-                let admission = self.admit(deployed, namespace, request.start_by, true)?;
-                self.run_action(target, deployed, request, admission).await
+            Runs::Sequence(members) => {
+                let members = Arc::clone(members);
+                Box::pin(self.run_sequence(&members, Unfinished::new(self, progress))).await
             }
-            (Runs::Sequence(members), _) => Box::pin(self.run_sequence(target, members, request)).await,
         }
     }
 
@@ -67,8 +64,7 @@ impl Inner {
         match &job.work {
             Work::Invoke(name) => match self.registry.action(&format!("/{name}")) {
                 Ok(target) => {
-                    let request = self.request_of(job, claim, entered);
-                    report(self.run(&target, request, None).await);
+                    report(self.run(self.progress_of(target, job, claim, entered), None).await);
                     Ok(())
                 }
                 Err(error) => {
@@ -80,22 +76,14 @@ impl Inner {
         }
     }
 
-    fn request_of(&self, job: Job, claim: Claim, entered: Entered) -> Request {
-        let accepted = Instant::now();
-        Request {
-            id: job.id,
-            payload: job.payload,
-            invoker: job.invoker,
-            cause: job.cause,
-            depth: job.depth,
-            claim: Some(claim),
-            accepted,
-            accepted_at: self.entropy.wall_clock(),
-            start_by: accepted + self.queue_deadline,
-            log_level: self.log_level,
-            entered,
-            quota: None,
-        }
+    fn progress_of(&self, target: Arc<Target>, job: Job, claim: Claim, entered: Entered) -> Box<Progress> {
+        let mut progress = self.accept(target, job.payload, self.queue_deadline, entered);
+        progress.id = job.id;
+        progress.invoker = job.invoker;
+        progress.cause = job.cause;
+        progress.depth = job.depth;
+        progress.claim = Some(claim);
+        progress
     }
 
     /// The record of a job that could not run at all.
@@ -145,51 +133,44 @@ impl Inner {
         Ok(())
     }
 
-    /// Writes a record and accepts the jobs that follow, in one step.
-    pub(super) async fn write(
-        &self,
-        claim: Option<Claim>,
-        record: Activation,
-        follow_up: Vec<Job>,
-    ) -> Result<(), Error> {
-        match claim {
-            Some(claim) => self.store.finish(claim, record, follow_up).await,
-            None => self.store.append(record, follow_up).await,
+    /// Writes the record of an activation and accepts the jobs that follow, in one step.
+    pub(super) async fn write(&self, progress: &Progress) -> Result<Activation, Error> {
+        let Some(record) = &progress.record else {
+            return Err(Error::new(ErrorKind::Internal, "an activation without a record cannot be written"));
+        };
+        let follow_up = progress.follow_up.clone();
+        match progress.claim {
+            Some(claim) => self.store.finish(claim, record.clone(), follow_up).await?,
+            None => self.store.append(record.clone(), follow_up).await?,
         }
+        Ok(record.clone())
     }
 
     /// After a record is written: counts it, wakes who waits for it, and runs what follows.
-    pub(super) fn settled(
-        self: &Arc<Self>,
-        target: &Target,
-        request: Request,
-        record: &Activation,
-        follow_up: Vec<Job>,
-    ) {
-        target.metrics.record(record);
-        request.entered.finished(record.status());
+    pub(super) fn settled(self: &Arc<Self>, progress: &Progress, record: &Activation) {
+        progress.target.metrics.record(record);
+        progress.entered.finished(record.status());
         self.waiters.written(record.id);
-        for job in follow_up {
-            self.dispatch(job, request.entered.another());
+        for job in &progress.follow_up {
+            self.dispatch(job.clone(), progress.entered.another());
         }
     }
 
-    /// Leaves a record to the finisher: for `Drop`, which cannot wait.
-    pub(super) fn finish_later(&self, orphan: Orphan) {
-        let id = orphan.request.id;
-        if self.finisher.send(orphan).is_err() {
+    /// Leaves writing a record to the finisher: for `Drop`, which cannot wait.
+    pub(super) fn finish_later(&self, progress: Box<Progress>) {
+        let id = progress.id;
+        if self.finisher.send(progress).is_err() {
             tracing::error!(activation = %id, "the platform is gone: a cancelled activation has no record");
         }
     }
 
-    /// Writes a record that a cancelled caller left behind.
-    pub(super) async fn finish(self: &Arc<Self>, orphan: Orphan) {
-        let Orphan { request, target, record, follow_up } = orphan;
-        match self.write(request.claim, record.clone(), follow_up.clone()).await {
-            Ok(()) => self.settled(&target, request, &record, follow_up),
+    /// Writes the record of an activation whose caller left.
+    pub(super) async fn finish(self: &Arc<Self>, progress: Box<Progress>) {
+        match self.write(&progress).await {
+            Ok(record) => self.settled(&progress, &record),
             // The record was written before its writer was dropped.
             Err(error) if matches!(error.kind(), ErrorKind::AlreadyExists | ErrorKind::Conflict) => {}
-            Err(error) => tracing::error!(activation = %record.id, %error, "a record was not written"),
+            Err(error) => tracing::error!(activation = %progress.id, %error, "a record was not written"),
         }
     }
 }

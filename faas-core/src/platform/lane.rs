@@ -6,13 +6,15 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use crate::backend::{Backend, Capability, Deployment};
+use crate::backend::{Backend, Capability, Capacity, Deployment};
 use crate::scheduler::{Scheduler, SchedulerConfig};
 
 pub(crate) struct Lane {
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) scheduler: Scheduler,
     pub(crate) capability: Capability,
+    /// Whether an admitted invocation may still find no room, and come back.
+    pub(crate) can_exhaust: bool,
     /// Takes deployments that nobody runs any more.
     retired: mpsc::UnboundedSender<Deployment>,
 }
@@ -26,6 +28,7 @@ impl Lane {
         let info = backend.info();
         let scheduler = Scheduler::new(info.capacity, config);
         let capability = info.capability;
+        let can_exhaust = matches!(info.capacity, Capacity::Memory(_));
         let (retired, mut inbox) = mpsc::unbounded_channel::<Deployment>();
         let remover = Arc::clone(&backend);
         let janitor = async move {
@@ -35,7 +38,7 @@ impl Lane {
                 }
             }
         };
-        (Self { backend, scheduler, capability, retired }, janitor)
+        (Self { backend, scheduler, capability, can_exhaust, retired }, janitor)
     }
 
     pub(crate) fn name(&self) -> &str {

@@ -3,43 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
-use tracing::level_filters::LevelFilter;
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::Inner;
-use super::in_flight::Entered;
-use super::target::{Deployed, Target};
-use super::unfinished::Unfinished;
-use crate::activation::{Activation, ActivationId};
+use super::target::Deployed;
+use super::unfinished::{Progress, Unfinished};
+use crate::activation::Activation;
 use crate::backend::Completion;
 use crate::error::{Error, ErrorKind};
-use crate::meter;
-use crate::name::Namespace;
 use crate::outcome::Status;
-use crate::payload::Payload;
-use crate::scheduler::{AdmitRequest, Permit, QuotaGuard, Ticket};
-use crate::store::Claim;
-use crate::units::Timestamp;
-
-/// An accepted request to run an action or sequence.
-pub(super) struct Request {
-    pub(super) id: ActivationId,
-    pub(super) payload: Payload,
-    pub(super) invoker: Option<Namespace>,
-    pub(super) cause: Option<ActivationId>,
-    /// How many events lie between it and what came from outside.
-    pub(super) depth: u32,
-    /// Set when the request is a job of the store.
-    pub(super) claim: Option<Claim>,
-    /// When it was accepted, on both clocks.
-    pub(super) accepted: Instant,
-    pub(super) accepted_at: Timestamp,
-    /// Until when it may wait for a permit and a sandbox.
-    pub(super) start_by: Instant,
-    pub(super) log_level: LevelFilter,
-    pub(super) entered: Entered,
-    pub(super) quota: Option<QuotaGuard>,
-}
+use crate::scheduler::{AdmitRequest, Permit, Ticket};
 
 /// A place in the scheduler.
 pub(super) enum Admission {
@@ -85,16 +58,12 @@ impl Inner {
     /// Dropping it writes a record that says so.
     pub(super) async fn run_action(
         self: &Arc<Self>,
-        target: &Arc<Target>,
         deployed: &Deployed,
-        request: Request,
-        admission: Admission,
+        mut unfinished: Unfinished<'_>,
+        mut admission: Option<Admission>,
     ) -> Result<Activation, Error> {
-        let mut unfinished = Unfinished::new(self, target, request);
-        let mut admission = Some(admission);
         loop {
-            let verdict = self.attempt(deployed, &mut unfinished, admission.take()).await;
-            match verdict {
+            match self.attempt(deployed, unfinished.progress(), admission.take()).await {
                 Verdict::Done(completion) => return unfinished.complete(completion).await,
                 Verdict::Failed(error) => return unfinished.fail(error).await,
                 Verdict::Again => {}
@@ -105,79 +74,75 @@ impl Inner {
     async fn attempt(
         &self,
         deployed: &Deployed,
-        unfinished: &mut Unfinished<'_>,
+        progress: &mut Progress,
         admission: Option<Admission>,
     ) -> Verdict {
-        let permit = match self.permit(deployed, unfinished, admission).await {
+        let permit = match self.permit(deployed, progress, admission).await {
             Ok(permit) => permit,
             Err(error) => return Verdict::Failed(error),
         };
         let backend = &deployed.lane.backend;
-        let invocation = unfinished.begin(permit);
         let retry = &deployed.spec().retry;
+        let invocation = progress.begin(permit, retry.retries > 0 || deployed.lane.can_exhaust);
         match backend.invoke(&deployed.deployment, invocation).await {
             Ok(completion) => {
+                progress.meter(&completion);
                 let again = match completion.outcome.status() {
-                    Status::DeveloperError | Status::InternalError => true,
-                    Status::ApplicationError => retry.on_application_error,
                     Status::Success => false,
+                    Status::ApplicationError => retry.on_application_error,
+                    Status::DeveloperError | Status::InternalError => true,
                 };
-                unfinished.meter(&completion);
-                if !again || unfinished.attempts() > retry.retries {
+                if !again || progress.attempts > retry.retries {
                     return Verdict::Done(completion);
                 }
             }
             Err(error) if error.kind() == ErrorKind::Exhausted => {
-                unfinished.take_back();
-                let start_by = unfinished.request().start_by;
-                if tokio::time::timeout_at(start_by, backend.ready()).await.is_err() {
-                    return Verdict::Failed(error.with_context("waited", "until the deadline to start"));
-                }
-                return Verdict::Again;
+                progress.take_back();
+                return match timeout_at(progress.start_by, backend.ready()).await {
+                    Ok(()) => Verdict::Again,
+                    Err(_) => Verdict::Failed(error),
+                };
             }
             Err(error) => {
                 let again = matches!(
                     error.kind(),
                     ErrorKind::SandboxLost | ErrorKind::Internal | ErrorKind::Unavailable
                 );
-                if !again || unfinished.attempts() > retry.retries {
+                if !again || progress.attempts > retry.retries {
                     return Verdict::Failed(error);
                 }
+                progress.running = false;
             }
         }
-        unfinished.rest();
-        sleep(self.entropy.jitter(retry.ceiling(unfinished.attempts()))).await;
+        sleep(self.entropy.jitter(retry.ceiling(progress.attempts))).await;
         Verdict::Again
     }
 
-    /// Waits for the permit of the next attempt. The first has a place already; a retry was accepted before
-    /// and may not be refused for a full queue.
+    /// Waits for the permit of an attempt that has its place in the queue, or finds it one: what was accepted
+    /// before may not be refused for a full queue.
     async fn permit(
         &self,
         deployed: &Deployed,
-        unfinished: &mut Unfinished<'_>,
+        progress: &mut Progress,
         admission: Option<Admission>,
     ) -> Result<Permit, Error> {
         let admission = match admission {
             Some(admission) => admission,
             None => {
-                let start_by = Instant::now() + self.queue_deadline;
-                unfinished.queue_again(start_by);
-                self.admit(deployed, unfinished.namespace(), start_by, true)?
+                if progress.attempts > 0 {
+                    let now = Instant::now();
+                    progress.queue_again(now, now + self.queue_deadline);
+                }
+                self.admit(deployed, progress.namespace(), progress.start_by, true)?
             }
         };
         match admission {
             Admission::Granted(permit) => Ok(permit),
             Admission::Queued(ticket) => {
                 let permit = ticket.await?;
-                unfinished.queued_until(Instant::now());
+                progress.queued_until(Instant::now());
                 Ok(permit)
             }
         }
     }
-}
-
-/// The billed milliseconds of one attempt.
-pub(super) fn billed(completion: &Completion) -> u64 {
-    meter::billed_ms(completion.init.saturating_add(completion.run))
 }

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 
 use super::Inner;
-use super::run::Request;
-use super::target::{Runs, Target};
-use super::unfinished::Unfinished;
+use super::target::Runs;
+use super::unfinished::{Progress, Unfinished};
 use crate::activation::{Activation, Times};
 use crate::error::{Error, ErrorKind};
 use crate::log::{LogLine, Stream};
@@ -22,18 +21,16 @@ impl Inner {
     /// Runs a sequence to its record, whose logs are the ids of its members' activations.
     pub(super) async fn run_sequence(
         self: &Arc<Self>,
-        target: &Arc<Target>,
         members: &[EntityName],
-        request: Request,
+        mut unfinished: Unfinished<'_>,
     ) -> Result<Activation, Error> {
-        let warming = self.warm_later_members(members, &request);
-        let unfinished = Unfinished::new(self, target, request);
-        let mut payload = unfinished.request().payload.clone();
+        let warming = self.warm_later_members(members, unfinished.progress());
+        let mut payload = std::mem::take(&mut unfinished.progress().payload);
         let mut logs = Vec::with_capacity(members.len());
         let mut times = Times::default();
         let mut outcome = Outcome::success(Payload::empty());
         for member in members {
-            let step = match self.run_member(&unfinished, member, payload).await {
+            let step = match self.run_member(unfinished.progress(), member, payload).await {
                 Ok(step) => step,
                 Err(error) if error.kind() == ErrorKind::NotFound => {
                     outcome = Outcome::application_error("Sequence component does not exist.");
@@ -58,23 +55,22 @@ impl Inner {
 
     async fn run_member(
         self: &Arc<Self>,
-        parent: &Unfinished<'_>,
+        parent: &Progress,
         member: &EntityName,
         payload: Payload,
     ) -> Result<Activation, Error> {
         let target = self.registry.action(&format!("/{member}"))?;
         let payload = target.merge(payload)?;
-        let parent = parent.request();
-        let mut request = self.request(payload, self.queue_deadline, parent.entered.another());
-        request.invoker = parent.invoker.clone();
-        request.cause = Some(parent.id);
-        request.depth = parent.depth;
-        self.run(&target, request, None).await
+        let mut progress = self.accept(target, payload, self.queue_deadline, parent.entered.another());
+        progress.invoker = parent.invoker.clone();
+        progress.cause = Some(parent.id);
+        progress.depth = parent.depth;
+        self.run(progress, None).await
     }
 
     /// Makes sandboxes of the members after the first ready, all at once, so that a sequence of cold members
     /// waits for one cold start and not for one each. What is not begun when the result is dropped never is.
-    fn warm_later_members(self: &Arc<Self>, members: &[EntityName], request: &Request) -> JoinSet<()> {
+    fn warm_later_members(self: &Arc<Self>, members: &[EntityName], parent: &Progress) -> JoinSet<()> {
         let mut warming = JoinSet::new();
         let mut seen: Vec<EntityName> = Vec::new();
         let mut waiting: Vec<EntityName> = members.iter().rev().cloned().collect();
@@ -88,7 +84,7 @@ impl Inner {
                         continue;
                     }
                     seen.push(member);
-                    let foreign = request.invoker.is_some();
+                    let foreign = parent.invoker.is_some();
                     if first || foreign || !deployed.lane.capability.prewarms {
                         continue;
                     }

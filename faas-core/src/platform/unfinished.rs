@@ -5,42 +5,53 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tracing::level_filters::LevelFilter;
 
 use super::Inner;
-use super::run::{Request, billed};
+use super::in_flight::Entered;
 use super::target::{Runs, Target};
-use crate::activation::{Activation, Record, StartKind, Times, Usage};
+use crate::activation::{Activation, ActivationId, Record, StartKind, Times, Usage};
 use crate::backend::{Cancel, Completion, Invocation};
 use crate::context::Emitted;
 use crate::error::Error;
 use crate::log::LogLine;
+use crate::meter;
+use crate::name::Namespace;
 use crate::outcome::Outcome;
-use crate::scheduler::Permit;
-use crate::store::{Job, Work};
+use crate::payload::Payload;
+use crate::scheduler::{Permit, QuotaGuard};
+use crate::store::{Claim, Job, Work};
+use crate::units::Timestamp;
 
-/// Holds an accepted request until its record is written. Dropping it before hands the record to the
-/// platform's finisher.
-pub(super) struct Unfinished<'a> {
-    platform: &'a Arc<Inner>,
-    target: &'a Arc<Target>,
-    request: Option<Request>,
-    attempts: u32,
-    /// When the current attempt began to wait, and when it got its permit.
-    queued: Instant,
-    admitted: Instant,
-    waited: Duration,
-    billed_ms: u64,
-    /// Whether a backend is running the current attempt.
-    running: bool,
-    /// The record, once it is known: from then on only writing it is left.
-    record: Option<(Activation, Vec<Job>)>,
-}
-
-/// A record that somebody else has to write.
-pub(super) struct Orphan {
-    pub(super) request: Request,
+/// An accepted request and how far it has come.
+pub(super) struct Progress {
     pub(super) target: Arc<Target>,
-    pub(super) record: Activation,
+    pub(super) id: ActivationId,
+    pub(super) payload: Payload,
+    pub(super) invoker: Option<Namespace>,
+    pub(super) cause: Option<ActivationId>,
+    /// How many events lie between it and what came from outside.
+    pub(super) depth: u32,
+    /// Set when the request is a job of the store.
+    pub(super) claim: Option<Claim>,
+    /// When it was accepted, on both clocks.
+    pub(super) accepted: Instant,
+    pub(super) accepted_at: Timestamp,
+    /// Until when it may wait for a permit and a sandbox.
+    pub(super) start_by: Instant,
+    pub(super) log_level: LevelFilter,
+    pub(super) entered: Entered,
+    pub(super) quota: Option<QuotaGuard>,
+    pub(super) attempts: u32,
+    /// When the current attempt began to wait, and when it got its permit.
+    pub(super) queued: Instant,
+    pub(super) admitted: Instant,
+    pub(super) waited: Duration,
+    pub(super) billed_ms: u64,
+    /// Whether a backend is running the current attempt.
+    pub(super) running: bool,
+    /// The record and what follows from it, once they are known: from then on only writing is left.
+    pub(super) record: Option<Activation>,
     pub(super) follow_up: Vec<Job>,
 }
 
@@ -54,35 +65,16 @@ struct End {
     logs: Vec<LogLine>,
 }
 
-impl<'a> Unfinished<'a> {
-    pub(super) fn new(platform: &'a Arc<Inner>, target: &'a Arc<Target>, request: Request) -> Self {
-        let accepted = request.accepted;
-        Self {
-            platform,
-            target,
-            request: Some(request),
-            attempts: 0,
-            queued: accepted,
-            admitted: accepted,
-            waited: Duration::ZERO,
-            billed_ms: 0,
-            running: false,
-            record: None,
-        }
+impl End {
+    /// An end without a run.
+    fn without_run(outcome: Outcome, times: Times, usage_known: bool) -> Self {
+        Self { outcome, start_kind: None, times, usage: Usage::default(), usage_known, logs: Vec::new() }
     }
+}
 
-    #[expect(clippy::expect_used, reason = "only finishing takes the request, and it consumes self")]
-    pub(super) fn request(&self) -> &Request {
-        self.request.as_ref().expect("the activation is unfinished")
-    }
-
+impl Progress {
     pub(super) fn namespace(&self) -> &str {
-        let invoker = self.request().invoker.as_ref();
-        invoker.map_or_else(|| self.target.name().namespace(), |namespace| namespace.as_str())
-    }
-
-    pub(super) fn attempts(&self) -> u32 {
-        self.attempts
+        self.invoker.as_ref().map_or_else(|| self.target.name().namespace(), Namespace::as_str)
     }
 
     /// The attempt got its permit after it was queued.
@@ -92,28 +84,24 @@ impl<'a> Unfinished<'a> {
     }
 
     /// Another attempt begins to wait.
-    pub(super) fn queue_again(&mut self, start_by: Instant) {
-        let now = Instant::now();
-        (self.queued, self.admitted) = (now, now);
-        if let Some(request) = self.request.as_mut() {
-            request.start_by = start_by;
-        }
+    pub(super) fn queue_again(&mut self, now: Instant, start_by: Instant) {
+        (self.queued, self.admitted, self.start_by) = (now, now, start_by);
     }
 
-    /// An attempt starts: what the backend is told.
-    pub(super) fn begin(&mut self, permit: Permit) -> Invocation {
+    /// An attempt starts: what the backend is told. The payload is kept if there may be another attempt.
+    pub(super) fn begin(&mut self, permit: Permit, keep_payload: bool) -> Invocation {
         self.attempts += 1;
         self.running = true;
-        let request = self.request();
+        let payload = if keep_payload { self.payload.clone() } else { mem::take(&mut self.payload) };
         Invocation {
-            id: request.id,
+            id: self.id,
             attempt: self.attempts,
-            payload: request.payload.clone(),
-            invoker: request.invoker.clone(),
+            payload,
+            invoker: self.invoker.clone(),
             admitted: self.admitted,
-            start_by: request.start_by,
-            cause: request.cause,
-            log_level: request.log_level,
+            start_by: self.start_by,
+            cause: self.cause,
+            log_level: self.log_level,
             permit,
         }
     }
@@ -124,66 +112,18 @@ impl<'a> Unfinished<'a> {
         self.attempts -= 1;
     }
 
-    /// Counts what the attempt cost.
+    /// The attempt ran: counts what it cost.
     pub(super) fn meter(&mut self, completion: &Completion) {
-        self.billed_ms += billed(completion);
-    }
-
-    /// The attempt is over and another will follow.
-    pub(super) fn rest(&mut self) {
         self.running = false;
+        self.billed_ms += meter::billed_ms(completion.init.saturating_add(completion.run));
     }
 
-    /// Writes the record of a run that the backend completed.
-    pub(super) async fn complete(mut self, completion: Completion) -> Result<Activation, Error> {
-        self.running = false;
-        let Completion { outcome, start_kind, wait, create, init, run, logs, emitted, usage } = completion;
-        let times = Times { wait: self.waited + wait, create, init, run };
-        let begun = wait + create;
-        let usage_known = true;
-        let end = End { outcome, start_kind: Some(start_kind), times, usage, usage_known, logs };
-        let record = self.record(end, begun);
-        let follow_up = self.follow_up(emitted);
-        self.write(record, follow_up).await
-    }
-
-    /// Writes the record of a sequence.
-    pub(super) async fn conclude(
-        mut self,
-        outcome: Outcome,
-        times: Times,
-        logs: Vec<LogLine>,
-    ) -> Result<Activation, Error> {
-        self.running = false;
-        let usage = Usage::default();
-        let end = End { outcome, start_kind: None, times, usage, usage_known: true, logs };
-        let record = self.record(end, times.wait);
-        self.write(record, Vec::new()).await
-    }
-
-    /// Writes the record of a run that the platform failed, and gives the error back with its id.
-    pub(super) async fn fail(mut self, error: Error) -> Result<Activation, Error> {
-        let id = self.request().id;
-        let usage_known = !self.running;
-        self.running = false;
-        let times = Times { wait: self.waited, ..Times::default() };
-        let outcome = Outcome::internal_error(error.message());
-        let end =
-            End { outcome, start_kind: None, times, usage: Usage::default(), usage_known, logs: Vec::new() };
-        let record = self.record(end, Duration::ZERO);
-        match self.write(record, Vec::new()).await {
-            Ok(_) => Err(error.with_context("activation", id)),
-            Err(store) => Err(error.with_context("activation", id).with_context("record", store)),
-        }
-    }
-
-    fn record(&mut self, end: End, begun: Duration) -> Record {
-        let since_accepted = self.admitted.saturating_duration_since(self.request().accepted);
-        let request = self.request();
-        let start = request.accepted_at.after(since_accepted + begun);
-        Record {
-            id: request.id,
-            invoker: request.invoker.clone(),
+    fn finish(&mut self, end: End, begun: Duration) {
+        let since_accepted = self.admitted.saturating_duration_since(self.accepted);
+        let start = self.accepted_at.after(since_accepted + begun);
+        let record = Record {
+            id: self.id,
+            invoker: self.invoker.clone(),
             revision: Arc::clone(&self.target.record),
             start_kind: end.start_kind,
             start,
@@ -193,83 +133,137 @@ impl<'a> Unfinished<'a> {
             usage: end.usage,
             usage_known: end.usage_known,
             attempts: self.attempts,
-            cause: request.cause,
+            cause: self.cause,
             outcome: end.outcome,
             logs: end.logs,
-        }
-    }
-
-    /// The jobs that fire what was emitted.
-    fn follow_up(&self, emitted: Vec<Emitted>) -> Vec<Job> {
-        if emitted.is_empty() {
-            return Vec::new();
-        }
-        let request = self.request();
-        let now = self.platform.entropy.wall_clock();
-        let home = self.platform.registry.home();
-        let job = |(n, Emitted { trigger, payload }): (usize, Emitted)| Job {
-            id: request.id.derive(&format!("emit/{n}")),
-            work: Work::Fire(trigger.resolve(home)),
-            payload,
-            invoker: request.invoker.clone(),
-            cause: Some(request.id),
-            depth: request.depth + 1,
-            accepted: now,
-            not_before: now,
         };
-        emitted.into_iter().enumerate().map(job).collect()
+        self.running = false;
+        self.record = Some(record.into());
     }
 
-    async fn write(mut self, record: Record, follow_up: Vec<Job>) -> Result<Activation, Error> {
-        let record = Activation::from(record);
-        self.record = Some((record.clone(), follow_up.clone()));
-        let claim = self.request().claim;
-        self.platform.write(claim, record.clone(), follow_up.clone()).await?;
-        self.record = None;
-        if let Some(request) = self.request.take() {
-            self.platform.settled(self.target, request, &record, follow_up);
-        }
-        Ok(record)
+    fn complete(&mut self, completion: Completion) -> Vec<Emitted> {
+        let Completion { outcome, start_kind, wait, create, init, run, logs, emitted, usage } = completion;
+        let times = Times { wait: self.waited + wait, create, init, run };
+        let end = End { outcome, start_kind: Some(start_kind), times, usage, usage_known: true, logs };
+        self.finish(end, wait + create);
+        emitted
     }
 
-    /// The record of a run whose caller left.
-    fn cancelled(&mut self) -> Record {
+    fn fail(&mut self, error: &Error) {
+        let times = Times { wait: self.waited, ..Times::default() };
+        let usage_known = !self.running;
+        self.finish(
+            End::without_run(Outcome::internal_error(error.message()), times, usage_known),
+            Duration::ZERO,
+        );
+    }
+
+    /// The caller left.
+    fn cancel(&mut self) {
         let ran = if self.running { self.admitted.elapsed() } else { Duration::ZERO };
-        let usage_known = match &self.target.runs {
+        let stops = match &self.target.runs {
             Runs::Action(deployed) => {
-                !self.running
-                    || (deployed.lane.capability.cancel != Cancel::Abandons && !deployed.spec().blocking)
+                deployed.lane.capability.cancel != Cancel::Abandons && !deployed.spec().blocking
             }
             Runs::Sequence(_) => true,
         };
-        if self.running && usage_known {
-            self.billed_ms += crate::meter::billed_ms(ran);
+        if self.running && stops {
+            self.billed_ms += meter::billed_ms(ran);
         }
         let times = Times { wait: self.waited, run: ran, ..Times::default() };
-        let outcome = Outcome::internal_error(CANCELLED);
-        let end =
-            End { outcome, start_kind: None, times, usage: Usage::default(), usage_known, logs: Vec::new() };
-        self.record(end, Duration::ZERO)
+        let usage_known = !self.running || stops;
+        self.finish(End::without_run(Outcome::internal_error(CANCELLED), times, usage_known), Duration::ZERO);
+    }
+
+    /// The jobs that fire what was emitted.
+    fn follow(&mut self, emitted: Vec<Emitted>, platform: &Inner) {
+        if emitted.is_empty() {
+            return;
+        }
+        let now = platform.entropy.wall_clock();
+        let home = platform.registry.home();
+        let job = |(n, Emitted { trigger, payload }): (usize, Emitted)| Job {
+            id: self.id.derive(&format!("emit/{n}")),
+            work: Work::Fire(trigger.resolve(home)),
+            payload,
+            invoker: self.invoker.clone(),
+            cause: Some(self.id),
+            depth: self.depth + 1,
+            accepted: now,
+            not_before: now,
+        };
+        self.follow_up = emitted.into_iter().enumerate().map(job).collect();
     }
 }
 
 /// What the record of a cancelled activation says.
-pub(super) const CANCELLED: &str = "The activation was cancelled: its caller left before it ended.";
+const CANCELLED: &str = "The activation was cancelled: its caller left before it ended.";
+
+/// Holds an accepted activation until its record is written. Dropping it before leaves that to the
+/// platform's finisher.
+pub(super) struct Unfinished<'a> {
+    platform: &'a Arc<Inner>,
+    /// `None` once the record is written.
+    progress: Option<Box<Progress>>,
+}
+
+impl<'a> Unfinished<'a> {
+    pub(super) fn new(platform: &'a Arc<Inner>, progress: Box<Progress>) -> Self {
+        Self { platform, progress: Some(progress) }
+    }
+
+    #[expect(clippy::expect_used, reason = "only writing the record takes it, and that consumes self")]
+    pub(super) fn progress(&mut self) -> &mut Progress {
+        self.progress.as_mut().expect("the activation is unfinished")
+    }
+
+    /// Writes the record of a run that the backend completed.
+    pub(super) async fn complete(mut self, completion: Completion) -> Result<Activation, Error> {
+        let platform = self.platform;
+        let progress = self.progress();
+        let emitted = progress.complete(completion);
+        progress.follow(emitted, platform);
+        self.write().await
+    }
+
+    /// Writes the record of a sequence.
+    pub(super) async fn conclude(
+        mut self,
+        outcome: Outcome,
+        times: Times,
+        logs: Vec<LogLine>,
+    ) -> Result<Activation, Error> {
+        self.progress().finish(End { logs, ..End::without_run(outcome, times, true) }, times.wait);
+        self.write().await
+    }
+
+    /// Writes the record of a run that the platform failed, and gives the error back with its id.
+    pub(super) async fn fail(mut self, error: Error) -> Result<Activation, Error> {
+        let progress = self.progress();
+        progress.fail(&error);
+        let error = error.with_context("activation", progress.id);
+        match self.write().await {
+            Ok(_) => Err(error),
+            Err(store) => Err(error.with_context("record", store)),
+        }
+    }
+
+    async fn write(mut self) -> Result<Activation, Error> {
+        let record = self.platform.write(self.progress()).await?;
+        if let Some(progress) = self.progress.take() {
+            self.platform.settled(&progress, &record);
+        }
+        Ok(record)
+    }
+}
 
 impl Drop for Unfinished<'_> {
     fn drop(&mut self) {
-        if self.request.is_none() {
-            return;
-        }
-        let written = mem::take(&mut self.record);
-        let (record, follow_up) = written.unwrap_or_else(|| (self.cancelled().into(), Vec::new()));
-        if let Some(request) = self.request.take() {
-            self.platform.finish_later(Orphan {
-                request,
-                target: Arc::clone(self.target),
-                record,
-                follow_up,
-            });
+        if let Some(mut progress) = self.progress.take() {
+            if progress.record.is_none() {
+                progress.cancel();
+            }
+            self.platform.finish_later(progress);
         }
     }
 }
