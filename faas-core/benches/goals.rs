@@ -1,5 +1,8 @@
 //! The speed and memory goals of the core; run with `cargo xtask goals`.
 
+#![expect(clippy::print_stdout, reason = "goal lines are this program's output")]
+#![expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
+
 use std::hint::black_box;
 use std::time::Instant;
 

@@ -20,13 +20,6 @@ pub(super) enum Admission {
     Queued(Ticket),
 }
 
-/// What an attempt came to.
-enum Verdict {
-    Done(Completion),
-    Failed(Error),
-    Again,
-}
-
 impl Inner {
     /// Asks for a permit without waiting. Nothing is accepted when it is refused.
     ///
@@ -64,23 +57,21 @@ impl Inner {
     ) -> Result<Activation, Error> {
         loop {
             match self.attempt(deployed, unfinished.progress(), admission.take()).await {
-                Verdict::Done(completion) => return unfinished.complete(completion).await,
-                Verdict::Failed(error) => return unfinished.fail(error).await,
-                Verdict::Again => {}
+                Ok(Some(completion)) => return unfinished.complete(completion).await,
+                Ok(None) => {}
+                Err(error) => return unfinished.fail(error).await,
             }
         }
     }
 
+    /// Makes one attempt; `None` when there shall be another.
     async fn attempt(
         &self,
         deployed: &Deployed,
         progress: &mut Progress,
         admission: Option<Admission>,
-    ) -> Verdict {
-        let permit = match self.permit(deployed, progress, admission).await {
-            Ok(permit) => permit,
-            Err(error) => return Verdict::Failed(error),
-        };
+    ) -> Result<Option<Completion>, Error> {
+        let permit = self.permit(deployed, progress, admission).await?;
         let backend = &deployed.lane.backend;
         let retry = &deployed.spec().retry;
         let invocation = progress.begin(permit, retry.retries > 0 || deployed.lane.can_exhaust);
@@ -93,14 +84,14 @@ impl Inner {
                     Status::DeveloperError | Status::InternalError => true,
                 };
                 if !again || progress.attempts > retry.retries {
-                    return Verdict::Done(completion);
+                    return Ok(Some(completion));
                 }
             }
             Err(error) if error.kind() == ErrorKind::Exhausted => {
                 progress.take_back();
                 return match timeout_at(progress.start_by, backend.ready()).await {
-                    Ok(()) => Verdict::Again,
-                    Err(_) => Verdict::Failed(error),
+                    Ok(()) => Ok(None),
+                    Err(_) => Err(error),
                 };
             }
             Err(error) => {
@@ -109,13 +100,13 @@ impl Inner {
                     ErrorKind::SandboxLost | ErrorKind::Internal | ErrorKind::Unavailable
                 );
                 if !again || progress.attempts > retry.retries {
-                    return Verdict::Failed(error);
+                    return Err(error);
                 }
                 progress.running = false;
             }
         }
         sleep(self.entropy.jitter(retry.ceiling(progress.attempts))).await;
-        Verdict::Again
+        Ok(None)
     }
 
     /// Waits for the permit of an attempt that has its place in the queue, or finds it one: what was accepted
