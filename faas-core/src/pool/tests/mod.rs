@@ -3,6 +3,7 @@
 pub(crate) mod mock;
 
 mod cold;
+mod faults;
 
 use std::future::Future;
 use std::sync::Arc;
