@@ -1,6 +1,6 @@
 //! Admission: from a request to a permit or a place in the queue.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -9,6 +9,7 @@ use super::capacity::Stripes;
 use super::permit::Permit;
 use super::policy::QueuedJob;
 use super::queue::{Decided, Queue};
+use super::sync::{Mutex, MutexGuard};
 use super::ticket::Ticket;
 use super::{AdmitRequest, SchedulerConfig};
 use crate::backend::Capacity;
@@ -93,7 +94,7 @@ impl Core {
 
     /// Takes a job out of the queue, which may let the next one in.
     pub(super) fn leave(&self, ticket: u64) {
-        self.update(|queue, _, _| drop(queue.leave(ticket)));
+        self.update(|queue, _, decided| decided.gone.extend(queue.leave(ticket)));
     }
 
     pub(super) fn close(&self) {

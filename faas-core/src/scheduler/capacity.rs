@@ -10,14 +10,10 @@
 //! back first, and the swap that shuts finds them; or the stripe was shut first, and whoever puts back is
 //! told so, keeps the units and hands them to the queue under its lock.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use super::admission::Core;
-
-/// How many stripes the capacity has, a power of two. Arbitrary: twice the cores of a common server would be
-/// enough, and a thread that is short reads them all.
-const STRIPES: usize = 16;
+use super::sync::{AtomicU64, Ordering, STRIPES, thread_number};
 
 /// The word of a stripe that is shut. Free units are at most `u32::MAX`.
 const SHUT: u64 = u64::MAX;
@@ -158,14 +154,4 @@ impl Stripes {
         };
         self.0.iter().map(load).sum()
     }
-}
-
-/// The calling thread's number, given out in order of first use. It only spreads load: nothing that can be
-/// observed depends on it.
-fn thread_number() -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    thread_local! {
-        static NUMBER: usize = NEXT.fetch_add(1, Ordering::Relaxed);
-    }
-    NUMBER.with(|number| *number)
 }

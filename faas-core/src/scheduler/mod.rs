@@ -10,6 +10,7 @@ mod permit;
 mod policy;
 mod queue;
 mod quota;
+mod sync;
 mod ticket;
 
 use std::fmt;

@@ -42,7 +42,7 @@ struct Waiting {
 pub(super) struct Decided {
     grants: Vec<(oneshot::Sender<Permit>, Permit)>,
     /// Dropping a sender tells its receiver that there will be no permit.
-    gone: Vec<oneshot::Sender<Permit>>,
+    pub(super) gone: Vec<oneshot::Sender<Permit>>,
     idle: Vec<oneshot::Sender<()>>,
 }
 
@@ -140,7 +140,9 @@ impl Queue {
             if matches!(&next, Entry::Occupied(waiting) if u64::from(waiting.get().job.weight) > self.pot) {
                 break;
             }
-            self.policy.pop(now);
+            if self.policy.pop(now).is_none() {
+                break;
+            }
             if let Entry::Occupied(waiting) = next {
                 let Waiting { job, home, sender } = waiting.remove();
                 self.expiry.remove(&(job.deadline, job.ticket));

@@ -152,3 +152,42 @@ impl Policy for FairShare {
         self.len
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(ticket: u64, namespace: &str, base: Instant) -> QueuedJob {
+        QueuedJob {
+            ticket,
+            namespace: Namespace::new(namespace).unwrap(),
+            weight: 1,
+            arrived: base,
+            deadline: base,
+            expected_run: Duration::ZERO,
+        }
+    }
+
+    #[test]
+    fn namespaces_that_are_owed_nothing_are_forgotten() {
+        let base = Instant::now();
+        let mut policy = FairShare::default();
+        policy.push(job(0, "busy", base));
+        for ticket in 1..=2 * REMEMBERED as u64 {
+            policy.push(job(ticket, &format!("n{ticket}"), base));
+        }
+        while policy.pop(base).is_some() {}
+        assert_eq!((policy.flows.len(), policy.idle.len()), (REMEMBERED, REMEMBERED));
+        for ticket in 10_000..10_010 {
+            policy.push(job(ticket, "busy", base));
+        }
+        while policy.pop(base).is_some() {}
+        assert_eq!(
+            (policy.flows.len(), policy.ready.len(), policy.len()),
+            (1, 0, 0),
+            "their tags have passed"
+        );
+        policy.push(job(10_010, "late", base + Duration::from_millis(1)));
+        assert_eq!((policy.flows.len(), policy.virtual_time), (1, 0), "a new busy period");
+    }
+}

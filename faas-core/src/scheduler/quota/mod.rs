@@ -49,6 +49,18 @@ const SHARDS: usize = 16;
 ///
 /// Namespaces that have been quiet long enough to have nothing to their account are forgotten when there are
 /// many (65,536); if none is, namespaces that are not counted yet are refused.
+///
+/// ```
+/// use faas_core::scheduler::{Quota, Quotas};
+///
+/// let quotas = Quotas::new(Quota { concurrent: Some(1), ..Quota::UNLIMITED }, []);
+/// let running = quotas.admit_invoke("acme")?;
+/// let error = quotas.admit_invoke("acme").expect_err("one is running");
+/// assert!(error.message().contains("1 of 1"));
+/// drop(running);
+/// assert!(quotas.admit_invoke("acme").is_ok());
+/// # Ok::<(), faas_core::Error>(())
+/// ```
 pub struct Quotas(Option<Box<Limits>>);
 
 struct Limits {
@@ -203,3 +215,6 @@ impl fmt::Debug for Quotas {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,26 +1,12 @@
-use std::future::poll_fn;
-use std::pin::Pin;
-use std::task::Poll;
 use std::time::Duration;
 
 use tokio::time::{Instant, advance};
 
-use super::{queue, request, slots};
+use super::{answer, queue, request, slots};
 use crate::backend::Capacity;
 use crate::error::ErrorKind;
-use crate::scheduler::{AdmitRequest, Order, Permit, Scheduler, SchedulerConfig, Ticket};
+use crate::scheduler::{AdmitRequest, Order, Permit, Scheduler, SchedulerConfig};
 use crate::units::MemoryMib;
-
-/// What a ticket says now.
-async fn now(ticket: &mut Ticket) -> Option<Result<Permit, ErrorKind>> {
-    poll_fn(|cx| {
-        Poll::Ready(match Pin::new(&mut *ticket).poll(cx) {
-            Poll::Ready(answer) => Some(answer.map_err(|error| error.kind())),
-            Poll::Pending => None,
-        })
-    })
-    .await
-}
 
 fn memory(mib: u32) -> Scheduler {
     Scheduler::new(Capacity::Memory(MemoryMib::new(mib)), SchedulerConfig::default())
@@ -92,13 +78,13 @@ async fn whoever_waits_is_admitted_when_a_permit_comes_back() {
     let permit = scheduler.try_admit(1).unwrap();
     let (mut first, mut second) = (queue(&scheduler, request("a")), queue(&scheduler, request("a")));
     assert_eq!(scheduler.queued(), 2);
-    assert!(now(&mut first).await.is_none());
+    assert!(answer(&mut first).await.is_none());
     drop(permit);
-    let permit = now(&mut first).await.unwrap().unwrap();
-    assert!(now(&mut second).await.is_none());
+    let permit = answer(&mut first).await.unwrap().unwrap();
+    assert!(answer(&mut second).await.is_none());
     assert_eq!((scheduler.queued(), scheduler.in_use()), (1, 1));
     drop(permit);
-    drop(now(&mut second).await.unwrap().unwrap());
+    drop(answer(&mut second).await.unwrap().unwrap());
     assert_eq!((scheduler.queued(), scheduler.in_use()), (0, 0));
     assert!(scheduler.try_admit(1).is_some());
 }
@@ -110,10 +96,10 @@ async fn nobody_overtakes_the_queue() {
     let mut heavy = queue(&scheduler, AdmitRequest { weight: 1000, ..request("a") });
     assert!(scheduler.try_admit(1).is_none(), "somebody waits");
     let mut light = queue(&scheduler, AdmitRequest { weight: 24, ..request("a") });
-    assert!(now(&mut light).await.is_none(), "the heavy job is first");
+    assert!(answer(&mut light).await.is_none(), "the heavy job is first");
     drop(permit);
-    let heavy = now(&mut heavy).await.unwrap().unwrap();
-    assert_eq!(now(&mut light).await.unwrap().unwrap().weight() + heavy.weight(), 1024);
+    let heavy = answer(&mut heavy).await.unwrap().unwrap();
+    assert_eq!(answer(&mut light).await.unwrap().unwrap().weight() + heavy.weight(), 1024);
 }
 
 #[tokio::test(start_paused = true)]
@@ -123,7 +109,7 @@ async fn who_leaves_lets_the_next_one_in_if_it_fits() {
     let heavy = queue(&scheduler, AdmitRequest { weight: 1000, ..request("a") });
     let mut light = queue(&scheduler, AdmitRequest { weight: 24, ..request("a") });
     drop(heavy);
-    assert_eq!(now(&mut light).await.unwrap().unwrap().weight(), 24);
+    assert_eq!(answer(&mut light).await.unwrap().unwrap().weight(), 24);
     assert_eq!(scheduler.queued(), 0);
     assert!(scheduler.try_admit(424).is_some());
 }
@@ -198,10 +184,10 @@ async fn a_deadline_out_of_reach_is_none() {
     let scheduler = Scheduler::new(Capacity::Slots(1), config);
     let permit = scheduler.try_admit(1).unwrap();
     let mut ticket = queue(&scheduler, request("a"));
-    assert!(now(&mut ticket).await.is_none());
+    assert!(answer(&mut ticket).await.is_none());
     advance(Duration::from_secs(86_400 * 300)).await;
     drop(permit);
-    assert!(now(&mut ticket).await.unwrap().is_ok());
+    assert!(answer(&mut ticket).await.unwrap().is_ok());
 }
 
 #[tokio::test(start_paused = true)]
@@ -213,7 +199,7 @@ async fn an_expired_job_is_not_admitted() {
     let mut in_time = queue(&scheduler, in_time);
     advance(Duration::from_secs(60)).await;
     drop(permit);
-    assert!(now(&mut in_time).await.unwrap().is_ok());
+    assert!(answer(&mut in_time).await.unwrap().is_ok());
     assert_eq!(expired.await.unwrap_err().kind(), ErrorKind::DeadlineExceeded);
 }
 
@@ -234,7 +220,7 @@ async fn a_thousand_cancelled_waiters_leave_nothing() {
         let permits = (scheduler.try_admit(1).unwrap(), scheduler.try_admit(1).unwrap());
         let mut waiting: Vec<_> = (0..1_000).map(|_| queue(&scheduler, request("a"))).collect();
         for ticket in waiting.iter_mut().step_by(2) {
-            assert!(now(ticket).await.is_none());
+            assert!(answer(ticket).await.is_none());
         }
         drop(permits.0);
         drop(waiting);
@@ -250,9 +236,9 @@ async fn a_granted_permit_that_nobody_takes_goes_on() {
     let permit = scheduler.try_admit(1).unwrap();
     let (first, mut second) = (queue(&scheduler, request("a")), queue(&scheduler, request("a")));
     drop(permit);
-    assert!(now(&mut second).await.is_none());
+    assert!(answer(&mut second).await.is_none());
     drop(first);
-    assert!(now(&mut second).await.unwrap().is_ok());
+    assert!(answer(&mut second).await.unwrap().is_ok());
 }
 
 #[tokio::test(start_paused = true)]
@@ -287,7 +273,7 @@ async fn idle_completes_when_every_permit_is_back() {
     drop(other);
     drop(permits);
     assert!(tokio::time::timeout(Duration::from_secs(1), &mut idle).await.is_err(), "one was waiting");
-    drop(now(&mut ticket).await);
+    drop(answer(&mut ticket).await);
     idle.await;
     assert!(scheduler.try_admit(2).is_some(), "admission goes on");
 }

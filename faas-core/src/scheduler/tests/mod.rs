@@ -1,11 +1,24 @@
 //! Tests of the scheduler, on tokio's paused clock.
 
 mod admission;
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::duplicate_mod,
+    reason = "it takes in the scheduler's files, of which it uses a part"
+)]
+mod model;
+mod order;
+mod property;
 
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
-use super::{AdmitRequest, Order, Scheduler, SchedulerConfig, Ticket};
+use super::{AdmitRequest, Order, Permit, Scheduler, SchedulerConfig, Ticket};
 use crate::backend::Capacity;
+use crate::error::ErrorKind;
 
 /// A scheduler of `slots` slots in an order.
 fn slots(slots: u32, policy: Order) -> Scheduler {
@@ -23,4 +36,15 @@ fn queue(scheduler: &Scheduler, request: AdmitRequest<'_>) -> Ticket {
     let ticket = scheduler.enqueue(request).unwrap();
     assert!(!ticket.is_granted(), "there was room");
     ticket
+}
+
+/// What a ticket says now.
+async fn answer(ticket: &mut Ticket) -> Option<Result<Permit, ErrorKind>> {
+    poll_fn(|cx| {
+        Poll::Ready(match Pin::new(&mut *ticket).poll(cx) {
+            Poll::Ready(answer) => Some(answer.map_err(|error| error.kind())),
+            Poll::Pending => None,
+        })
+    })
+    .await
 }
