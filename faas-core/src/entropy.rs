@@ -84,7 +84,7 @@ impl Entropy {
 
     /// The wall-clock time at a reading of the monotonic clock that was just taken.
     ///
-    /// A thread reads the system's wall clock at most once in [`WALL_READING`] and counts on from there, which
+    /// A thread reads the system's wall clock at most once in 10 ms and counts on from there, which
     /// spares most activations one of their clock readings; a step of the clock shows that much later.
     #[must_use]
     pub fn wall_clock_at(&self, now: Instant) -> Timestamp {

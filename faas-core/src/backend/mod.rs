@@ -2,6 +2,7 @@
 
 mod capability;
 mod local;
+mod pooled;
 
 use std::any::Any;
 use std::fmt;
@@ -14,6 +15,7 @@ use tracing::level_filters::LevelFilter;
 
 pub use self::capability::{Cancel, Capability, LogsAfterKill};
 pub use self::local::LocalBackend;
+pub use self::pooled::Pooled;
 use crate::action::ActionSpec;
 use crate::activation::{ActivationId, StartKind, Usage};
 use crate::context::Emitted;

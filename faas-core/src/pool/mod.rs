@@ -1,11 +1,27 @@
 //! Pools: cold, prewarmed and warm sandboxes, keep-alive and eviction.
 
+mod config;
+mod keep_alive;
+mod lease;
+mod reaper;
+mod start;
+mod state;
+#[cfg(test)]
+mod tests;
+mod turn;
+mod warm;
+
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+pub use self::config::PoolConfig;
+pub use self::keep_alive::{FixedTtl, GreedyDual};
+pub use self::lease::WarmLease;
+pub use self::start::StartFailed;
+pub use self::warm::WarmPool;
 use crate::action::ActionSpec;
 use crate::activation::StartKind;
 use crate::entropy::Entropy;
@@ -16,7 +32,8 @@ use crate::units::MemoryMib;
 /// A request for exclusive use of a sandbox.
 #[derive(Clone, Copy, Debug)]
 pub struct AcquireRequest<'a> {
-    /// The action, at the revision that was admitted.
+    /// The action, at the revision that was admitted. A revision is one allocation: sandboxes are reused among
+    /// requests with clones of one `Arc`, as those with one deployment are.
     pub spec: &'a Arc<ActionSpec>,
     /// Whose invocation it is: sandboxes are never shared between namespaces.
     pub namespace: &'a str,
@@ -128,6 +145,8 @@ pub struct PoolStats {
     pub destroying: usize,
     /// The memory of all of these.
     pub memory: MemoryMibTotal,
+    /// Sandboxes whose creation has begun so far, stem cells included.
+    pub created: u64,
     /// Cold starts so far.
     pub cold_starts: u64,
     /// Starts on a stem cell so far.
@@ -149,9 +168,13 @@ pub type MemoryMibTotal = u64;
 /// # Behavior
 /// - `victim` picks one of the candidates, or none when there is none.
 /// - `expires` may be asked again at any time; its answer holds until the next `used`.
+/// - After `gone`, nothing is kept for the key.
 pub trait KeepAlive: Send + 'static {
-    /// A sandbox of `entry` was returned at `now`.
-    fn used(&mut self, entry: &IdleEntry, now: Instant);
+    /// The sandbox of `entry` became idle at `now`; the policy may note its `priority` there.
+    fn used(&mut self, entry: &mut IdleEntry, now: Instant);
+
+    /// No sandbox with this key is left, idle or leased.
+    fn gone(&mut self, key: u64);
 
     /// When an idle sandbox expires; `None` keeps it until it is evicted.
     fn expires(&self, entry: &IdleEntry) -> Option<Instant>;
@@ -171,4 +194,6 @@ pub struct IdleEntry {
     pub cost: Duration,
     /// Since when it has been idle.
     pub since: Instant,
+    /// The policy's own note about this sandbox; 0 until its first `used`.
+    pub priority: u64,
 }

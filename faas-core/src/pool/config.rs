@@ -1,0 +1,58 @@
+//! What a pool may use and keeps ready.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::KeepAlive;
+use super::keep_alive::FixedTtl;
+use crate::sandbox::Shape;
+use crate::units::MemoryMib;
+
+/// What a [`WarmPool`](super::WarmPool) may use and keeps ready.
+pub struct PoolConfig {
+    /// The memory of all its sandboxes together.
+    pub memory: MemoryMib,
+    /// The stem cells that are kept ready, by shape.
+    pub stems: Vec<(Shape, usize)>,
+    /// The stem cells that are kept ready of every other shape that was asked for.
+    pub stems_per_shape: usize,
+    /// The sandboxes that are created at once, stem cells included; 1 at least.
+    pub cold_starts: usize,
+    /// The sandboxes that are created at once for one action and namespace; 1 at least.
+    pub cold_starts_per_action: usize,
+    /// How long a sandbox is idle before it is paused; `None` where the factory's sandboxes cannot be.
+    pub pause_after: Option<Duration>,
+    /// How long idle sandboxes are kept, and which one makes room.
+    pub keep_alive: Box<dyn KeepAlive>,
+}
+
+impl Default for PoolConfig {
+    /// 2 GiB, no stem cells, [`FixedTtl`], no pausing, 32 creations at once and 8 of them for one action.
+    ///
+    /// # Source
+    /// The memory is that of OpenWhisk's deployments; the bounds of creations are arbitrary.
+    fn default() -> Self {
+        Self {
+            memory: MemoryMib::new(2048),
+            stems: Vec::new(),
+            stems_per_shape: 0,
+            cold_starts: 32,
+            cold_starts_per_action: 8,
+            pause_after: None,
+            keep_alive: Box::new(FixedTtl::default()),
+        }
+    }
+}
+
+impl fmt::Debug for PoolConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PoolConfig")
+            .field("memory", &self.memory)
+            .field("stems", &self.stems)
+            .field("stems_per_shape", &self.stems_per_shape)
+            .field("cold_starts", &self.cold_starts)
+            .field("cold_starts_per_action", &self.cold_starts_per_action)
+            .field("pause_after", &self.pause_after)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,481 @@
+//! Starts: sandboxes that are created, initialised or resumed, by tasks of the pool's own.
+
+use std::collections::VecDeque;
+use std::error::Error as StdError;
+use std::fmt;
+use std::mem;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+
+use super::reaper::{Doomed, Job};
+use super::state::Shared;
+use super::turn::Turn;
+use super::{IdleEntry, Origin};
+use crate::activation::StartKind;
+use crate::error::{Error, ErrorKind};
+use crate::outcome::Outcome;
+use crate::sandbox::{Sandbox, SandboxFactory, Shape};
+
+/// How long the pool waits after a stem cell could not be created. Arbitrary.
+const STEM_RETRY: Duration = Duration::from_secs(1);
+
+/// Where a start that no request caused leaves its error.
+pub(super) type Report = Arc<Mutex<Option<Error>>>;
+
+/// Who a start is for.
+pub(super) enum Cause {
+    /// The waiting request of this number.
+    Request(u64),
+    /// A call of `warm`.
+    Warm(Report),
+    /// Nobody: the sandbox was made before.
+    Upkeep,
+}
+
+/// What making a sandbox for a request took.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Made {
+    pub(super) kind: StartKind,
+    pub(super) create: Duration,
+    pub(super) init: Duration,
+}
+
+impl Made {
+    /// Splits the time that a request waited for the sandbox. The request may have come while it was made, so
+    /// that no part is longer than what is left.
+    pub(super) fn origin(self, elapsed: Duration) -> Origin {
+        let init = self.init.min(elapsed);
+        let create = self.create.min(elapsed - init);
+        Origin { start_kind: self.kind, wait: elapsed - init - create, create, init }
+    }
+}
+
+impl Origin {
+    /// A warm start that waited.
+    pub(super) const fn waited(wait: Duration) -> Self {
+        Self { start_kind: StartKind::Warm, wait, create: Duration::ZERO, init: Duration::ZERO }
+    }
+}
+
+/// What a start took whose user code failed to initialise: the source of the pool's `InitFailed`.
+#[derive(Debug)]
+pub struct StartFailed {
+    /// Whether a stem cell was used.
+    pub start_kind: StartKind,
+    /// Time spent making the sandbox.
+    pub create: Duration,
+    /// Time spent initialising user code.
+    pub init: Duration,
+    source: Option<Error>,
+}
+
+impl fmt::Display for StartFailed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} start failed after {:?} of initialising", self.start_kind, self.init)
+    }
+}
+
+impl StdError for StartFailed {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_ref().map(|source| source as _)
+    }
+}
+
+/// One sandbox that a task works on, with its memory and its place in the counts. Dropping it gives them back
+/// and fails the request that caused the start, as when a factory panics.
+pub(super) struct Underway<F: SandboxFactory> {
+    shared: Arc<Shared<F>>,
+    group: usize,
+    mib: u64,
+    /// Whether it is created, and so counts in the bounds of creations.
+    cold: bool,
+    cause: Cause,
+    done: bool,
+}
+
+impl<F: SandboxFactory> Underway<F> {
+    /// Creates a sandbox from nothing.
+    pub(super) async fn create(self, spec: Arc<crate::ActionSpec>, shape: Shape) {
+        let begun = Instant::now();
+        let shared = Arc::clone(&self.shared);
+        match shared.factory.create(&shape).await {
+            Ok(stem) => self.init(spec, stem, begun.elapsed()).await,
+            Err(error) => self.failed(error),
+        }
+    }
+
+    /// Initialises a stem whose creation took `create`.
+    pub(super) async fn init(mut self, spec: Arc<crate::ActionSpec>, stem: F::Stem, create: Duration) {
+        let shared = Arc::clone(&self.shared);
+        if shared.turn(|turn| turn.is_unwanted(self.group)) {
+            let doomed = self.doom();
+            shared.factory.discard(stem).await;
+            return drop(doomed);
+        }
+        let kind = if self.cold { StartKind::Cold } else { StartKind::Prewarmed };
+        let begun = Instant::now();
+        let limit = spec.limits.timeout;
+        let result = timeout(limit, shared.factory.init(stem, &spec)).await;
+        let made = Made { kind, create, init: begun.elapsed() };
+        match result {
+            Ok(Ok(sandbox)) => {
+                let for_request = matches!(self.cause, Cause::Request(_));
+                self.placed(sandbox, None, for_request.then_some(made), create + made.init);
+            }
+            Ok(Err(error)) if error.kind() == ErrorKind::InitFailed => {
+                let message = error.message().to_owned();
+                self.failed(init_failed(message, made, Some(error)));
+            }
+            Ok(Err(error)) => self.failed(error),
+            Err(_) => {
+                let message = Outcome::init_timed_out(limit).error().unwrap_or_default();
+                self.failed(init_failed(message, made, None));
+            }
+        }
+    }
+
+    /// Resumes a sandbox; one that cannot be is destroyed.
+    pub(super) async fn resume(self, mut sandbox: F::Sandbox, entry: IdleEntry) {
+        match sandbox.resume().await {
+            Ok(()) => self.placed(sandbox, Some(entry), None, entry.cost),
+            Err(error) => self.lost(sandbox, &error).await,
+        }
+    }
+
+    /// Pauses a sandbox, and resumes it if a request has come for it meanwhile.
+    pub(super) async fn pause(mut self, mut sandbox: F::Sandbox, entry: IdleEntry) {
+        if let Err(error) = sandbox.pause().await {
+            return self.lost(sandbox, &error).await;
+        }
+        let shared = Arc::clone(&self.shared);
+        if shared.turn(|turn| turn.is_awaited(self.group)) {
+            return self.resume(sandbox, entry).await;
+        }
+        self.done = true;
+        shared.turn(|turn| {
+            turn.ended(self.group, false);
+            turn.place_paused(self.group, Arc::new(sandbox), entry);
+        });
+    }
+
+    fn placed(mut self, sandbox: F::Sandbox, entry: Option<IdleEntry>, made: Option<Made>, cost: Duration) {
+        self.done = true;
+        let shared = Arc::clone(&self.shared);
+        shared.turn(|turn| {
+            turn.ended(self.group, self.cold);
+            let group = &turn.state.groups[self.group];
+            let (key, memory) = (group.key, group.shape.memory);
+            let fresh = || IdleEntry { key, memory, cost, since: Instant::now(), priority: 0 };
+            turn.place(self.group, Arc::new(sandbox), entry.unwrap_or_else(fresh), made);
+        });
+    }
+
+    async fn lost(mut self, sandbox: F::Sandbox, error: &Error) {
+        tracing::debug!(%error, "a sandbox is destroyed that could not be paused or resumed");
+        let doomed = self.doom();
+        sandbox.destroy().await;
+        drop(doomed);
+    }
+
+    /// Keeps the memory until the sandbox is destroyed; requests that counted on it get another start.
+    fn doom(&mut self) -> Doomed<F> {
+        self.done = true;
+        self.shared.turn(|turn| {
+            turn.ended(self.group, self.cold);
+            let doomed = turn.doom(Some(self.group), self.mib);
+            turn.settle(self.group, None);
+            turn.pump();
+            doomed
+        })
+    }
+
+    fn failed(mut self, error: Error) {
+        self.give_up(error);
+    }
+
+    fn give_up(&mut self, error: Error) {
+        self.done = true;
+        self.shared.turn(|turn| {
+            turn.ended(self.group, self.cold);
+            turn.state.used -= self.mib;
+            match &self.cause {
+                Cause::Request(number) => turn.fail(self.group, *number, error),
+                Cause::Warm(report) => {
+                    report.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                }
+                Cause::Upkeep => {}
+            }
+            turn.settle(self.group, None);
+            turn.tidy(self.group);
+            turn.later.changed = true;
+            turn.pump();
+        });
+        self.cause = Cause::Upkeep;
+    }
+}
+
+impl<F: SandboxFactory> Drop for Underway<F> {
+    fn drop(&mut self) {
+        if !self.done {
+            self.give_up(Error::new(ErrorKind::Internal, "the sandbox factory panicked or was stopped"));
+        }
+    }
+}
+
+fn init_failed(message: String, made: Made, source: Option<Error>) -> Error {
+    let Made { kind, create, init } = made;
+    let failed = StartFailed { start_kind: kind, create, init, source };
+    Error::new(ErrorKind::InitFailed, message).with_source(failed)
+}
+
+/// A stem that is created ahead of any request. Dropping it gives its memory back.
+pub(super) struct Growing<F: SandboxFactory> {
+    shared: Arc<Shared<F>>,
+    shape: Shape,
+    mib: u64,
+    done: bool,
+}
+
+impl<F: SandboxFactory> Growing<F> {
+    pub(super) async fn grow(mut self) {
+        let shared = Arc::clone(&self.shared);
+        match shared.factory.create(&self.shape).await {
+            Ok(stem) => {
+                self.done = true;
+                shared.turn(|turn| turn.shelve(&self.shape, self.mib, stem));
+            }
+            Err(error) => tracing::debug!(%error, shape = ?self.shape, "a stem cell could not be created"),
+        }
+    }
+}
+
+impl<F: SandboxFactory> Drop for Growing<F> {
+    fn drop(&mut self) {
+        if self.done {
+            return;
+        }
+        self.shared.turn(|turn| {
+            turn.grown(&self.shape);
+            turn.state.used -= self.mib;
+            let retry_at = Instant::now() + STEM_RETRY;
+            if let Some(shelf) = turn.state.shelves.get_mut(&self.shape) {
+                shelf.retry_at = Some(retry_at);
+                turn.look_at(Some(retry_at));
+            }
+            turn.later.changed = true;
+            turn.pump();
+        });
+    }
+}
+
+/// Whether a start could begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Begun {
+    Yes,
+    /// As many are under way as may be.
+    Bounded,
+    /// There is no memory now.
+    NoRoom,
+}
+
+/// Starts that wait for memory before others in the queue.
+#[derive(Default)]
+struct Ahead {
+    mib: u64,
+    starts: usize,
+}
+
+impl<F: SandboxFactory> Turn<'_, F> {
+    /// Begins what can begin: queued starts first, then stems with the memory that is left.
+    pub(super) fn pump(&mut self) {
+        if self.state.closed {
+            return;
+        }
+        let mut ahead = Ahead::default();
+        let (mut kept, mut moved) = (VecDeque::new(), VecDeque::new());
+        for group in mem::take(&mut self.state.pending) {
+            let progressed = self.begin_queued(group, &mut ahead);
+            let more = !self.state.groups[group].queued.is_empty();
+            self.state.groups[group].listed = more;
+            if more {
+                // Who got something waits behind those that got nothing.
+                if progressed { moved.push_back(group) } else { kept.push_back(group) }
+            }
+        }
+        kept.append(&mut moved);
+        self.state.pending = kept;
+        if self.state.pending.is_empty() && !self.state.shelves.is_empty() {
+            self.refill();
+        }
+    }
+
+    fn begin_queued(&mut self, index: usize, ahead: &mut Ahead) -> bool {
+        let (mut next, mut progressed) = (0, false);
+        while let Some(cause) = self.state.groups[index].queued.get(next).copied() {
+            let begun = self
+                .begin_made(index, || Cause::Request(cause))
+                .unwrap_or_else(|| self.begin_cold(index, || Cause::Request(cause), next, ahead));
+            match begun {
+                Begun::Yes => {
+                    self.state.groups[index].queued.remove(next);
+                    progressed = true;
+                }
+                Begun::NoRoom => {
+                    let mib = self.state.groups[index].mib;
+                    ahead.mib += mib;
+                    ahead.starts += 1;
+                    self.make_room(ahead.mib);
+                    next += 1;
+                }
+                Begun::Bounded => break,
+            }
+        }
+        progressed
+    }
+
+    /// Begins with a sandbox of the group that is paused, or a stem cell.
+    fn begin_made(&mut self, index: usize, cause: impl FnOnce() -> Cause) -> Option<Begun> {
+        let group = &mut self.state.groups[index];
+        if let Some(slot) = group.open.iter().copied().rfind(|slot| group.slots[*slot].paused) {
+            self.begin_resume(index, slot);
+            return Some(Begun::Yes);
+        }
+        let stem = self.state.shelves.get_mut(&group.shape)?.stems.pop()?;
+        let spec = Arc::clone(&group.spec);
+        let underway = self.underway(index, false, cause());
+        self.later.jobs.push(Job::Init(underway, spec, stem));
+        Some(Begun::Yes)
+    }
+
+    fn begin_cold(
+        &mut self,
+        index: usize,
+        cause: impl FnOnce() -> Cause,
+        waiting: usize,
+        ahead: &Ahead,
+    ) -> Begun {
+        let group = &self.state.groups[index];
+        let bounds = &self.shared.bounds;
+        if group.creating + waiting >= bounds.cold_starts_per_action
+            || self.state.creating + ahead.starts >= bounds.cold_starts
+        {
+            return Begun::Bounded;
+        }
+        if self.state.used + ahead.mib + group.mib > bounds.budget {
+            return Begun::NoRoom;
+        }
+        let (spec, shape) = (Arc::clone(&group.spec), group.shape.clone());
+        self.state.used += group.mib;
+        self.state.creating += 1;
+        self.state.counted.created += 1;
+        self.state.groups[index].creating += 1;
+        let underway = self.underway(index, true, cause());
+        self.later.jobs.push(Job::Create(underway, spec, shape));
+        Begun::Yes
+    }
+
+    /// Begins a start that no request waits for; it takes nobody's place and nobody's memory.
+    pub(super) fn begin_ahead(&mut self, index: usize, report: &Report) -> Begun {
+        let cause = || Cause::Warm(Arc::clone(report));
+        if let Some(begun) = self.begin_made(index, cause) {
+            self.pump();
+            return begun;
+        }
+        if !self.state.pending.is_empty() {
+            return Begun::NoRoom;
+        }
+        self.begin_cold(index, cause, 0, &Ahead::default())
+    }
+
+    fn begin_resume(&mut self, index: usize, slot: usize) {
+        let group = &mut self.state.groups[index];
+        group.close_slot(slot);
+        let slot = group.slots.remove(slot);
+        let underway = self.underway(index, false, Cause::Upkeep);
+        self.later.jobs.push(Job::Resume(underway, slot.sandbox, slot.entry));
+    }
+
+    /// Counts a start in.
+    pub(super) fn underway(&mut self, index: usize, cold: bool, cause: Cause) -> Underway<F> {
+        let group = &mut self.state.groups[index];
+        group.underway += 1;
+        Underway { shared: Arc::clone(self.shared), group: index, mib: group.mib, cold, cause, done: false }
+    }
+
+    /// Counts a start out.
+    fn ended(&mut self, index: usize, cold: bool) {
+        let group = &mut self.state.groups[index];
+        group.underway -= 1;
+        if cold {
+            group.creating -= 1;
+            self.state.creating -= 1;
+        }
+    }
+
+    /// Fails the request that caused a start, unless other starts cover all that wait.
+    fn fail(&mut self, index: usize, number: u64, error: Error) {
+        let group = &mut self.state.groups[index];
+        if group.needed(group.waiters.len()) <= group.underway {
+            return;
+        }
+        if let Some(waiter) = group.waiters.remove(&number) {
+            self.later.grants.push((waiter.grant, Err(error)));
+        }
+    }
+
+    fn is_awaited(&self, index: usize) -> bool {
+        !self.state.groups[index].waiters.is_empty()
+    }
+
+    fn is_unwanted(&self, index: usize) -> bool {
+        self.state.closed || (self.state.groups[index].retired && !self.is_awaited(index))
+    }
+
+    /// Creates stems until every shelf has its number, as far as memory is free.
+    fn refill(&mut self) {
+        let bounds = &self.shared.bounds;
+        let state = &mut *self.state;
+        for (shape, shelf) in &mut state.shelves {
+            let mib = u64::from(shape.memory.mib());
+            if shelf.stems.len() + shelf.creating < shelf.target
+                && shelf.retry_at.is_some_and(|at| Instant::now() < at)
+            {
+                continue;
+            }
+            while shelf.stems.len() + shelf.creating < shelf.target
+                && state.creating < bounds.cold_starts
+                && state.used + mib <= bounds.budget
+            {
+                shelf.creating += 1;
+                state.creating += 1;
+                state.used += mib;
+                state.counted.created += 1;
+                let (shared, shape) = (Arc::clone(self.shared), shape.clone());
+                self.later.jobs.push(Job::Grow(Growing { shared, shape, mib, done: false }));
+            }
+        }
+    }
+
+    fn grown(&mut self, shape: &Shape) {
+        self.state.creating -= 1;
+        if let Some(shelf) = self.state.shelves.get_mut(shape) {
+            shelf.creating = shelf.creating.saturating_sub(1);
+        }
+    }
+
+    fn shelve(&mut self, shape: &Shape, mib: u64, stem: F::Stem) {
+        self.grown(shape);
+        let closed = self.state.closed;
+        match self.state.shelves.get_mut(shape) {
+            Some(shelf) if !closed && shelf.stems.len() < shelf.target => {
+                shelf.retry_at = None;
+                shelf.stems.push(stem);
+            }
+            _ => self.discard(mib, stem),
+        }
+        self.later.changed = true;
+        self.pump();
+    }
+}
