@@ -27,7 +27,7 @@ pub const INIT: &str = "faas_init_seconds";
 pub const RUN: &str = "faas_run_seconds";
 /// Gauge: invocations that wait for a permit, by `backend`.
 pub const QUEUE_LENGTH: &str = "faas_queue_length";
-/// Gauge: invocations that hold a permit, by `backend`.
+/// Gauge: activations under way, from acceptance to record.
 pub const IN_FLIGHT: &str = "faas_in_flight";
 /// Gauge: sandboxes, by `backend` and `state` (`stem`, `creating`, `idle`, `paused`, `leased`, `destroying`).
 pub const SANDBOXES: &str = "faas_sandboxes";
@@ -52,7 +52,7 @@ pub fn describe() {
     describe_histogram!(INIT, Unit::Seconds, "Time initialising user code");
     describe_histogram!(RUN, Unit::Seconds, "Time running user code");
     describe_gauge!(QUEUE_LENGTH, Unit::Count, "Invocations that wait for a permit");
-    describe_gauge!(IN_FLIGHT, Unit::Count, "Invocations that hold a permit");
+    describe_gauge!(IN_FLIGHT, Unit::Count, "Activations under way");
     describe_gauge!(SANDBOXES, Unit::Count, "Sandboxes by state");
     describe_gauge!(POOL_MIB, Unit::Mebibytes, "Memory of all sandboxes");
     describe_counter!(COLD_STARTS, Unit::Count, "Sandboxes made for an activation");
@@ -89,10 +89,14 @@ pub fn publish_pool(backend: &str, stats: &PoolStats) {
     }
 }
 
-/// Publishes how many invocations wait for a permit of a backend, and how many hold one.
-pub fn publish_queue(backend: &str, waiting: usize, in_flight: usize) {
+/// Publishes how many invocations wait for a permit of a backend.
+pub fn publish_queue(backend: &str, waiting: usize) {
     metrics::gauge!(QUEUE_LENGTH, "backend" => backend.to_owned()).set(float(waiting as u64));
-    metrics::gauge!(IN_FLIGHT, "backend" => backend.to_owned()).set(float(in_flight as u64));
+}
+
+/// Publishes how many activations are under way.
+pub fn publish_in_flight(count: usize) {
+    metrics::gauge!(IN_FLIGHT).set(float(count as u64));
 }
 
 /// Gauges are floating-point numbers: exact up to 2^53.

@@ -52,7 +52,7 @@ pub struct MemoryStore {
 }
 
 impl MemoryStore {
-    /// The number of records that are kept unless told: about 11 MiB without their logs and results. Arbitrary, but
+    /// The number of records that are kept unless told: about 13 MiB without their logs and results. Arbitrary, but
     /// not by much more: when the records outgrow the processor's cache, an append takes twice as long.
     pub const DEFAULT_MAX_RECORDS: usize = 32_768;
     /// The age up to which records are kept unless told. Arbitrary.
