@@ -16,7 +16,7 @@ actions![echo];
 
 async fn platform(backend: impl Backend) -> Platform {
     let builder = Platform::builder().backend(backend).entropy(Entropy::seeded(7));
-    builder.actions(actions()).build().await.unwrap()
+    builder.actions(actions()).build().await.expect("a platform")
 }
 
 #[tokio::test(start_paused = true)]
