@@ -21,6 +21,7 @@ use crate::activation::{ActivationId, StartKind, Usage};
 use crate::context::Emitted;
 use crate::entropy::Entropy;
 use crate::error::Error;
+use crate::guest::Reply;
 use crate::log::LogLine;
 use crate::name::Namespace;
 use crate::outcome::Outcome;
@@ -148,6 +149,24 @@ pub struct Completion {
     pub emitted: Vec<Emitted>,
     /// What else was measured.
     pub usage: Usage,
+}
+
+impl Completion {
+    /// What a guest replied after it ran for `run`; all other times are zero.
+    #[must_use]
+    pub fn new(reply: Reply, start_kind: StartKind, run: Duration) -> Self {
+        Self {
+            outcome: reply.outcome,
+            start_kind,
+            wait: Duration::ZERO,
+            create: Duration::ZERO,
+            init: Duration::ZERO,
+            run,
+            logs: reply.logs,
+            emitted: reply.emitted,
+            usage: Usage::default(),
+        }
+    }
 }
 
 /// Whether a backend can take work now.
