@@ -1,0 +1,59 @@
+//! The examples as cargo builds them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+use serde_json::Value;
+
+/// The target folder of the workspace.
+pub(crate) fn target() -> &'static Path {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap()
+}
+
+/// A program that an example was built to.
+pub(crate) struct Program(PathBuf);
+
+/// The example of that name; the first call builds all of them.
+pub(crate) fn example(name: &str) -> Program {
+    static BUILT: OnceLock<BTreeMap<String, PathBuf>> = OnceLock::new();
+    let built = BUILT.get_or_init(build);
+    Program(built.get(name).unwrap_or_else(|| panic!("cargo built no example {name}, but {built:?}")).clone())
+}
+
+/// Builds the examples. All packages are named, though only this one has examples, so that cargo chooses the
+/// same features for what they share as it did for the tests, and has next to nothing to build again.
+fn build() -> BTreeMap<String, PathBuf> {
+    let output = Command::new(env!("CARGO"))
+        .args(["build", "--locked", "--workspace", "--examples", "--message-format=json-render-diagnostics"])
+        .arg("--target-dir")
+        .arg(target())
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    let messages = text(&output);
+    let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let programs = messages.filter_map(|message| {
+        let program = message["executable"].as_str()?.into();
+        Some((message["target"]["name"].as_str()?.to_owned(), program))
+    });
+    programs.collect()
+}
+
+impl Program {
+    pub(crate) fn run(&self, args: &[&str]) -> Output {
+        Command::new(&self.0).args(args).output().unwrap()
+    }
+
+    /// What it prints when it ends well.
+    pub(crate) fn succeeds(&self, args: &[&str]) -> String {
+        text(&self.run(args))
+    }
+}
+
+/// What a command that must end well printed.
+pub(crate) fn text(output: &Output) -> String {
+    assert!(output.status.success(), "{}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
