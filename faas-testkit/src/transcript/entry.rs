@@ -1,11 +1,11 @@
 //! One thing that a behaviour saw.
 
 use faas_core::log::{LogLine, Stream};
-use faas_core::{ActionSpec, Activation, Completion, MemoryMib, Status, Version, meter};
+use faas_core::{ActionSpec, Completion, MemoryMib, Record, Status, Version, meter};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// The fields of a [`Record`](faas_core::Record), of a [`Completion`] and of their parts that no entry has, because
+/// The fields of a [`Record`], of a [`Completion`] and of their parts that no entry has, because
 /// they differ from run to run or from backend to backend: ids, times, the start kind, the measured usage and the
 /// backend's name. Of `billed_ms` an entry keeps only what it is at least.
 pub const IGNORED_FIELDS: [&str; 12] = [
@@ -105,19 +105,19 @@ impl Entry {
     }
 }
 
-impl From<&Activation> for Entry {
-    fn from(activation: &Activation) -> Self {
+impl From<&Record> for Entry {
+    fn from(record: &Record) -> Self {
         Self {
-            of: activation.action().path().to_owned(),
-            version: Some(activation.revision.version),
-            memory: Some(activation.revision.memory),
-            status: Some(activation.status()),
-            error: activation.outcome.error(),
-            result: Some(activation.outcome.result().to_value()),
-            logs: lines(&activation.logs),
-            attempts: Some(activation.attempts),
-            usage_known: Some(activation.usage_known),
-            billed_at_least_ms: Some(activation.billed_ms.min(1)),
+            of: record.action().path().to_owned(),
+            version: Some(record.revision.version),
+            memory: Some(record.revision.memory),
+            status: Some(record.status()),
+            error: record.outcome.error(),
+            result: Some(record.outcome.result().to_value()),
+            logs: lines(&record.logs),
+            attempts: Some(record.attempts),
+            usage_known: Some(record.usage_known),
+            billed_at_least_ms: Some(record.billed_ms.min(1)),
         }
     }
 }
