@@ -38,6 +38,7 @@ impl fmt::Debug for Shape {
 /// Makes sandboxes.
 ///
 /// # Behavior
+/// - `prepare` refuses what the factory cannot run, before any sandbox is made.
 /// - A stem is up and bound to no namespace and no action.
 /// - `init` binds a stem to one action; a failure of user code is `InitFailed` and its message is the text of
 ///   the developer error, such as that of [`Outcome::init_failed`].
@@ -51,6 +52,13 @@ pub trait SandboxFactory: Send + Sync + 'static {
     /// Tells where clock, randomness and timers of user code come from; see
     /// [`Backend::attach`](crate::Backend::attach).
     fn attach(&self, entropy: &Arc<Entropy>);
+
+    /// Gets what sandboxes of the action need, such as its artifact.
+    ///
+    /// # Errors
+    /// `InvalidArgument` or `Unsupported` when it cannot run the action; `Unavailable` when the engine cannot be
+    /// reached.
+    fn prepare(&self, spec: &Arc<ActionSpec>) -> impl Future<Output = Result<(), Error>> + Send;
 
     /// The shape that an action needs.
     fn shape(&self, spec: &ActionSpec) -> Shape;

@@ -138,8 +138,9 @@ impl<P: ContainerPool> Backend for Pooled<P> {
 
     async fn deploy(&self, spec: Arc<ActionSpec>) -> Result<Deployment, Error> {
         self.check_open()?;
-        self.check(&spec)
-            .map_err(|error| error.with_operation("deploy").with_context("action", &spec.name))?;
+        let refused = |error: Error| error.with_operation("deploy").with_context("action", &spec.name);
+        self.check(&spec).map_err(refused)?;
+        self.pool.prepare(&spec).await.map_err(refused)?;
         let state = Deployed {
             backend: Arc::clone(&self.identity),
             removed: AtomicBool::new(false),

@@ -60,6 +60,12 @@ pub trait ContainerPool: Send + Sync + 'static {
     /// Tells its factory where clock, randomness and timers of user code come from.
     fn attach(&self, entropy: &Arc<Entropy>);
 
+    /// Gets what sandboxes of the action need, before any is made.
+    ///
+    /// # Errors
+    /// What the factory refuses the action with.
+    fn prepare(&self, spec: &Arc<ActionSpec>) -> impl Future<Output = Result<(), Error>> + Send;
+
     /// Leases a sandbox.
     ///
     /// # Errors

@@ -122,6 +122,10 @@ impl<F: SandboxFactory> ContainerPool for WarmPool<F> {
         self.start();
     }
 
+    async fn prepare(&self, spec: &Arc<ActionSpec>) -> Result<(), Error> {
+        self.shared.factory.prepare(spec).await
+    }
+
     async fn acquire(&self, request: &AcquireRequest<'_>) -> Result<WarmLease<F>, Error> {
         if let Some(lease) = self.try_acquire(request) {
             return Ok(lease);

@@ -10,6 +10,7 @@ mod script;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use faas_core::guest::Guest;
 use faas_core::pool::MemoryMibTotal;
 use faas_core::sandbox::{SandboxFactory, Shape};
 use faas_core::{ActionSpec, Entropy, Error, ErrorKind};
@@ -136,6 +137,10 @@ impl SandboxFactory for MockFactory {
 
     fn attach(&self, entropy: &Arc<Entropy>) {
         self.shared.entropy.get_or_init(|| Arc::clone(entropy));
+    }
+
+    async fn prepare(&self, spec: &Arc<ActionSpec>) -> Result<(), Error> {
+        Guest::new(Arc::clone(spec), Arc::<Entropy>::clone(self.shared.entropy())).map(drop)
     }
 
     fn shape(&self, spec: &ActionSpec) -> Shape {

@@ -131,6 +131,10 @@ impl SandboxFactory for Mock {
 
     fn attach(&self, _: &Arc<Entropy>) {}
 
+    async fn prepare(&self, _: &Arc<ActionSpec>) -> Result<(), Error> {
+        Ok(())
+    }
+
     fn shape(&self, spec: &ActionSpec) -> Shape {
         let artifact = self.script().artifacts.then(|| spec.name.as_str().into());
         Shape { kind: "mock".into(), memory: spec.limits.memory, artifact }
