@@ -114,11 +114,12 @@ pub fn check_counts(subject: &BackendSubject, ran: usize, skipped: usize) {
 /// The subject is an expression that makes a [`BackendSubject`](crate::backend_suite::BackendSubject). Use it once
 /// in a module.
 ///
-/// ```ignore
+/// ```
 /// use faas_core::LocalBackend;
 /// use faas_testkit::{backend_suite::BackendSubject, conformance};
 ///
-/// conformance!(BackendSubject::new("local", || async { LocalBackend::new() }), ran = 70, skipped = 20);
+/// conformance!(BackendSubject::new("local", || async { LocalBackend::new() }), ran = 106, skipped = 17);
+/// # fn main() {}
 /// ```
 #[macro_export]
 macro_rules! conformance {
