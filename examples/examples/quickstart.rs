@@ -54,15 +54,18 @@ async fn run(app: &Platform, args: &Args) -> Result<Report, Box<dyn Error>> {
         progress.inc(1);
     };
     for quake in week {
-        while in_flight.len() >= args.concurrency.get() {
-            let Some(done) = in_flight.join_next().await else { break };
+        pace.turn().await;
+        if in_flight.len() >= args.concurrency.get()
+            && let Some(done) = in_flight.join_next().await
+        {
             add(done??);
         }
-        pace.turn().await;
+        while let Some(done) = in_flight.try_join_next() {
+            add(done??);
+        }
         let event = app.fire("quake", Payload::encode(&quake)?).await?;
         let app = app.clone();
-        in_flight
-            .spawn(async move { caused_by(&app, event).await.map(|activations| (quake.id, activations)) });
+        in_flight.spawn(async move { Ok::<_, faas_core::Error>((quake.id, caused_by(&app, event).await?)) });
     }
     while let Some(done) = in_flight.join_next().await {
         add(done??);
