@@ -111,14 +111,28 @@ impl Entry {
     }
 }
 
-#[derive(Clone, Default)]
+#[derive(Clone)]
 struct Snapshot {
-    namespaces: Map<Namespace, Map<ByPath, Entry>>,
+    /// The platform's own namespace, where most names are looked up.
+    home: (Namespace, Map<ByPath, Entry>),
+    /// All others.
+    others: Map<Namespace, Map<ByPath, Entry>>,
     /// The rules of each trigger, by the rule's name.
     rules: Map<EntityName, Arc<BTreeMap<EntityName, Arc<RuleEntry>>>>,
 }
 
 impl Snapshot {
+    fn space(&self, namespace: &str) -> Option<&Map<ByPath, Entry>> {
+        if self.home.0.as_str() == namespace { Some(&self.home.1) } else { self.others.get(namespace) }
+    }
+
+    fn space_mut(&mut self, namespace: &str) -> Result<&mut Map<ByPath, Entry>, Error> {
+        if self.home.0.as_str() == namespace {
+            return Ok(&mut self.home.1);
+        }
+        Ok(self.others.entry(Namespace::new(namespace)?).or_default())
+    }
+
     /// Takes a rule that is no longer under its name from its trigger.
     fn unlink(&mut self, name: &EntityName, old: Option<Entry>) {
         if let Some(Entry::Rule(rule)) = old
@@ -138,7 +152,9 @@ pub(crate) struct Registry {
 
 impl Registry {
     pub(crate) fn new(home: Namespace) -> Self {
-        Self { home, current: ArcSwap::default(), writing: Mutex::new(()) }
+        let empty =
+            Snapshot { home: (home.clone(), Map::default()), others: Map::default(), rules: Map::default() };
+        Self { home, current: ArcSwap::from_pointee(empty), writing: Mutex::new(()) }
     }
 
     pub(crate) fn home(&self) -> &Namespace {
@@ -178,7 +194,7 @@ impl Registry {
     /// Whatever is registered under a full name.
     pub(crate) fn entry(&self, name: &EntityName) -> Option<Entry> {
         let snapshot = self.current.load();
-        snapshot.namespaces.get(name.namespace()).and_then(|space| space.get(name.path())).cloned()
+        snapshot.space(name.namespace()).and_then(|space| space.get(name.path())).cloned()
     }
 
     /// The rules of a trigger, by name.
@@ -189,7 +205,7 @@ impl Registry {
     /// All entries of a namespace, by name.
     pub(crate) fn entries(&self, namespace: &str) -> BTreeMap<EntityName, Entry> {
         let snapshot = self.current.load();
-        let space = snapshot.namespaces.get(namespace);
+        let space = snapshot.space(namespace);
         space.into_iter().flatten().map(|(name, entry)| (name.0.clone(), entry.clone())).collect()
     }
 
@@ -197,8 +213,7 @@ impl Registry {
     pub(crate) fn put(&self, entries: impl IntoIterator<Item = (EntityName, Entry)>) -> Result<(), Error> {
         self.write(|snapshot| {
             for (name, entry) in entries {
-                let namespace = Namespace::new(name.namespace())?;
-                let space = snapshot.namespaces.entry(namespace).or_default();
+                let space = snapshot.space_mut(name.namespace())?;
                 if let Some(other) = space.get(name.path())
                     && other.group() != entry.group()
                 {
@@ -218,8 +233,7 @@ impl Registry {
     /// Removes an entry.
     pub(crate) fn remove(&self, name: &EntityName) -> Result<(), Error> {
         self.write(|snapshot| {
-            let old =
-                snapshot.namespaces.get_mut(name.namespace()).and_then(|space| space.remove(name.path()));
+            let old = snapshot.space_mut(name.namespace())?.remove(name.path());
             snapshot.unlink(name, old);
             Ok(())
         })
@@ -239,14 +253,14 @@ impl Registry {
         let snapshot = self.current.load();
         let (namespace, path) = split(text).unwrap_or((self.home.as_str(), text));
         let find = |namespace: &str, path: &str| {
-            snapshot.namespaces.get(namespace).and_then(|space| space.get(path)).and_then(&pick)
+            snapshot.space(namespace).and_then(|space| space.get(path)).and_then(&pick)
         };
         if let Some(found) = find(namespace, path) {
             return Ok(found);
         }
         let name = text.parse::<EntityName>()?.resolve(&self.home);
         find(name.namespace(), name.path()).ok_or_else(|| {
-            let known = snapshot.namespaces.get(name.namespace());
+            let known = snapshot.space(name.namespace());
             let same = known.into_iter().flatten().filter(|(_, entry)| pick(entry).is_some());
             Error::unknown(what, name.path(), same.map(|(name, _)| name.0.path()))
                 .with_context("namespace", name.namespace())

@@ -9,7 +9,6 @@ use super::Inner;
 use super::target::Deployed;
 use super::unfinished::{Progress, Unfinished};
 use crate::activation::Activation;
-use crate::backend::Completion;
 use crate::error::{Error, ErrorKind};
 use crate::outcome::Status;
 use crate::scheduler::{AdmitRequest, Permit, Ticket};
@@ -57,20 +56,20 @@ impl Inner {
     ) -> Result<Activation, Error> {
         loop {
             match self.attempt(deployed, unfinished.progress(), admission.take()).await {
-                Ok(Some(completion)) => return unfinished.complete(completion).await,
-                Ok(None) => {}
+                Ok(true) => return unfinished.write().await,
+                Ok(false) => {}
                 Err(error) => return unfinished.fail(error).await,
             }
         }
     }
 
-    /// Makes one attempt; `None` when there shall be another.
+    /// Makes one attempt, and tells whether it was the last: then the record is known.
     async fn attempt(
         &self,
         deployed: &Deployed,
         progress: &mut Progress,
         admission: Option<Admission>,
-    ) -> Result<Option<Completion>, Error> {
+    ) -> Result<bool, Error> {
         let permit = self.permit(deployed, progress, admission).await?;
         let backend = &deployed.lane.backend;
         let retry = &deployed.spec().retry;
@@ -84,13 +83,14 @@ impl Inner {
                     Status::DeveloperError | Status::InternalError => true,
                 };
                 if !again || progress.attempts > retry.retries {
-                    return Ok(Some(completion));
+                    progress.complete(completion, self);
+                    return Ok(true);
                 }
             }
             Err(error) if error.kind() == ErrorKind::Exhausted => {
                 progress.take_back();
                 return match timeout_at(progress.start_by, backend.ready()).await {
-                    Ok(()) => Ok(None),
+                    Ok(()) => Ok(false),
                     Err(_) => Err(error),
                 };
             }
@@ -106,7 +106,7 @@ impl Inner {
             }
         }
         sleep(self.entropy.jitter(retry.ceiling(progress.attempts))).await;
-        Ok(None)
+        Ok(false)
     }
 
     /// Waits for the permit of an attempt that has its place in the queue, or finds it one: what was accepted

@@ -141,12 +141,15 @@ impl Progress {
         self.record = Some(record.into());
     }
 
-    fn complete(&mut self, completion: Completion) -> Vec<Emitted> {
+    /// The backend completed the last attempt.
+    pub(super) fn complete(&mut self, completion: Completion, platform: &Inner) {
         let Completion { outcome, start_kind, wait, create, init, run, logs, emitted, usage } = completion;
         let times = Times { wait: self.waited + wait, create, init, run };
         let end = End { outcome, start_kind: Some(start_kind), times, usage, usage_known: true, logs };
         self.finish(end, wait + create);
-        emitted
+        if !emitted.is_empty() {
+            self.follow(emitted, platform);
+        }
     }
 
     fn fail(&mut self, error: &Error) {
@@ -177,9 +180,6 @@ impl Progress {
 
     /// The jobs that fire what was emitted.
     fn follow(&mut self, emitted: Vec<Emitted>, platform: &Inner) {
-        if emitted.is_empty() {
-            return;
-        }
         let now = platform.entropy.wall_clock();
         let home = platform.registry.home();
         let job = |(n, Emitted { trigger, payload }): (usize, Emitted)| Job {
@@ -217,15 +217,6 @@ impl<'a> Unfinished<'a> {
         self.progress.as_mut().expect("the activation is unfinished")
     }
 
-    /// Writes the record of a run that the backend completed.
-    pub(super) async fn complete(mut self, completion: Completion) -> Result<Activation, Error> {
-        let platform = self.platform;
-        let progress = self.progress();
-        let emitted = progress.complete(completion);
-        progress.follow(emitted, platform);
-        self.write().await
-    }
-
     /// Writes the record of a sequence.
     pub(super) async fn conclude(
         mut self,
@@ -248,7 +239,8 @@ impl<'a> Unfinished<'a> {
         }
     }
 
-    async fn write(mut self) -> Result<Activation, Error> {
+    /// Writes the record, which is known.
+    pub(super) async fn write(mut self) -> Result<Activation, Error> {
         let record = self.platform.write(self.progress()).await?;
         if let Some(progress) = self.progress.take() {
             self.platform.settled(&progress, &record);

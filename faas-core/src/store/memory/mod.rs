@@ -52,9 +52,9 @@ pub struct MemoryStore {
 }
 
 impl MemoryStore {
-    /// The number of records that are kept unless told: about 13 MiB without their logs and results. Arbitrary, but
+    /// The number of records that are kept unless told: about 4 MiB without their logs and results. Arbitrary, but
     /// not by much more: when the records outgrow the processor's cache, an append takes twice as long.
-    pub const DEFAULT_MAX_RECORDS: usize = 32_768;
+    pub const DEFAULT_MAX_RECORDS: usize = 10_000;
     /// The age up to which records are kept unless told. Arbitrary.
     pub const DEFAULT_MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
     /// The number of jobs that are accepted unless told. Arbitrary.
