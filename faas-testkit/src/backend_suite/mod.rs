@@ -75,9 +75,18 @@ crate::backend_behaviours! { [table] () }
 /// # Panics
 /// When the claim does not hold.
 pub fn check(subject: &BackendSubject, name: &str) {
+    play(subject, name).publish(SUITE, subject.name());
+}
+
+/// Runs the behaviour called `name`, or says why it is skipped.
+///
+/// # Panics
+/// When the claim does not hold.
+#[must_use]
+pub fn play(subject: &BackendSubject, name: &str) -> Transcript {
     let behaviour = BEHAVIOURS.iter().find(|behaviour| behaviour.name == name);
     let behaviour = behaviour.expect("a behaviour of the suite");
-    let transcript = suite::in_real_time(Duration::from_secs(120), async {
+    suite::in_real_time(Duration::from_secs(120), async {
         let reason = match subject.facts().await {
             Ok(facts) => behaviour.reason_to_skip(&facts).map(str::to_owned),
             Err(missing) => Some(missing),
@@ -86,8 +95,7 @@ pub fn check(subject: &BackendSubject, name: &str) {
             Some(reason) => Transcript::skipped(name, &reason),
             None => Transcript::ran(name, (behaviour.run)(subject).await),
         }
-    });
-    transcript.publish(SUITE, subject.name());
+    })
 }
 
 /// Checks how many behaviours run on the subject and how many are skipped.

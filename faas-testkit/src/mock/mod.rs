@@ -6,6 +6,8 @@
 mod ledger;
 mod sandbox;
 mod script;
+#[cfg(test)]
+mod tests;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;

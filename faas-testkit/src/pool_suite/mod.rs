@@ -56,8 +56,20 @@ pub fn check<P>(subject: &PoolSubject<P>, name: &str)
 where
     P: ContainerPool<Lease: Lease<Sandbox = MockSandbox>>,
 {
+    play(subject, name).publish(SUITE, subject.name());
+}
+
+/// Runs the behaviour called `name`.
+///
+/// # Panics
+/// When the claim does not hold.
+#[must_use]
+pub fn play<P>(subject: &PoolSubject<P>, name: &str) -> Transcript
+where
+    P: ContainerPool<Lease: Lease<Sandbox = MockSandbox>>,
+{
     let entries = suite::in_paused_time(behaviour(subject, name).expect("a behaviour of the suite"));
-    Transcript::ran(name, entries).publish(SUITE, subject.name());
+    Transcript::ran(name, entries)
 }
 
 /// Makes a test of each behaviour of the pool suite, and one that asserts how many there are.

@@ -1,34 +1,28 @@
 //! One thing that a behaviour saw.
 
 use faas_core::log::{LogLine, Stream};
-use faas_core::{ActionSpec, Completion, MemoryMib, Record, Status, Version, meter};
+use faas_core::{ActionSpec, ActivationKind, Completion, MemoryMib, Record, Status, Version, meter};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// The fields of a [`Record`], of a [`Completion`] and of their parts that no entry has, because
 /// they differ from run to run or from backend to backend: ids, times, the start kind, the measured usage and the
 /// backend's name. Of `billed_ms` an entry keeps only what it is at least.
-pub const IGNORED_FIELDS: [&str; 12] = [
-    "id",
-    "invoker",
-    "cause",
-    "start",
-    "end",
-    "at",
-    "times",
-    "billed_ms",
-    "start_kind",
-    "usage",
-    "backend",
-    "kind",
-];
+pub const IGNORED_FIELDS: [&str; 10] =
+    ["id", "cause", "start", "end", "at", "times", "billed_ms", "start_kind", "usage", "backend"];
 
 /// One thing that a behaviour saw: an activation's record without what may differ, or the answer to another call.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Entry {
-    /// The action without its namespace, or the call.
+    /// The action, or the call.
     pub of: String,
+    /// Whose activation it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// What it is a run of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<ActivationKind>,
     /// The action's version.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<Version>,
@@ -92,7 +86,7 @@ impl Entry {
     pub fn of_completion(spec: &ActionSpec, completion: &Completion) -> Self {
         let billed = meter::billed_ms(completion.init.saturating_add(completion.run));
         Self {
-            of: spec.name.path().to_owned(),
+            of: spec.name.to_string(),
             version: Some(spec.version),
             memory: Some(spec.limits.memory),
             status: Some(completion.outcome.status()),
@@ -108,7 +102,9 @@ impl Entry {
 impl From<&Record> for Entry {
     fn from(record: &Record) -> Self {
         Self {
-            of: record.action().path().to_owned(),
+            of: record.action().to_string(),
+            namespace: Some(record.namespace().to_owned()),
+            kind: Some(record.revision.kind),
             version: Some(record.revision.version),
             memory: Some(record.revision.memory),
             status: Some(record.status()),
