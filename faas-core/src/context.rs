@@ -170,6 +170,12 @@ impl Context {
         Reply { outcome, logs, emitted }
     }
 
+    /// Whether it has ended, so that nothing it does is heard.
+    #[cfg(feature = "host")]
+    pub(crate) fn is_closed(&self) -> bool {
+        self.0.out().closed
+    }
+
     fn host(&self) -> &dyn Host {
         &*self.0.bound.host
     }

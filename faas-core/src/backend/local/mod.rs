@@ -1,0 +1,254 @@
+//! The local backend: actions run in this process, in the caller's task.
+//!
+//! It isolates nothing: it is for trusted code, for tests and for speed. A function that ends the process,
+//! overflows its stack or never returns does so to the whole program; its [`Capability`] says so.
+
+mod place;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use self::place::Place;
+use super::{Backend, BackendInfo, Cancel, Capability, Capacity, Completion, Deployment, Health};
+use super::{Invocation, LogsAfterKill};
+use crate::action::{ActionSpec, Limits};
+use crate::entropy::Entropy;
+use crate::error::{Error, ErrorKind};
+use crate::outcome::Status;
+use crate::payload;
+
+/// Runs actions in this process.
+///
+/// - A panic is caught and becomes a developer error, unless the program aborts on panics
+///   (`panic = "abort"`), which [`health`](Backend::health) reports.
+/// - The timeout stops an async action at its next await point. An action marked `blocking` runs on tokio's
+///   blocking pool: its record comes at the timeout, while its thread runs on and keeps its permit.
+/// - An action that blocks its thread without being marked so is reported by a warning.
+/// - The state of an action set is built once per action and namespace, before its first run, and anew after a
+///   developer error.
+///
+/// ```
+/// # use faas_core::{Platform, LocalBackend, action, actions};
+/// #[action]
+/// async fn ping() {}
+/// actions![ping];
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let app = Platform::builder().backend(LocalBackend::new()).actions(actions()).build().await?;
+/// assert!(app.invoke("ping", ()).await?.outcome.is_success());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct LocalBackend {
+    info: BackendInfo,
+    entropy: OnceLock<Arc<Entropy>>,
+    closed: AtomicBool,
+}
+
+impl LocalBackend {
+    /// How many activations run at once unless told. Arbitrary: most of them wait for something.
+    pub const DEFAULT_SLOTS: u32 = 1_000;
+
+    /// How long one poll may take before it is reported as blocking its thread. Arbitrary.
+    pub const BLOCKED_POLL: Duration = Duration::from_millis(100);
+
+    /// What the local backend can do.
+    pub const CAPABILITY: Capability = Capability {
+        cancel: Cancel::AtAwait,
+        logs_after_kill: LogsAfterKill::Full,
+        enforces_memory: false,
+        stops_cpu_loop: false,
+        survives_exit: false,
+        isolates: false,
+        pauses: false,
+        prewarms: true,
+        egress: true,
+        fresh_instance: false,
+        captures_stdout: false,
+        timeout_granularity: Duration::from_millis(1),
+        max_timeout: Limits::MAX_TIMEOUT,
+        max_payload: payload::MAX_BYTES as u64,
+    };
+
+    /// A backend called `local` with [`DEFAULT_SLOTS`](Self::DEFAULT_SLOTS).
+    #[must_use]
+    pub fn new() -> Self {
+        let info = BackendInfo {
+            name: "local".into(),
+            capability: Self::CAPABILITY,
+            capacity: Capacity::Slots(Self::DEFAULT_SLOTS),
+        };
+        Self { info, entropy: OnceLock::new(), closed: AtomicBool::new(false) }
+    }
+
+    /// The same backend with room for this many activations at once.
+    #[must_use]
+    pub fn with_slots(mut self, slots: u32) -> Self {
+        self.info.capacity = Capacity::Slots(slots);
+        self
+    }
+
+    /// The same backend under another name, where a platform has several.
+    #[must_use]
+    pub fn with_name(mut self, name: impl Into<String>) -> Self {
+        self.info.name = name.into();
+        self
+    }
+
+    fn entropy(&self) -> &Arc<Entropy> {
+        self.entropy.get_or_init(Arc::default)
+    }
+
+    fn check_open(&self) -> Result<(), Error> {
+        if self.closed.load(Ordering::Relaxed) {
+            return Err(Error::new(ErrorKind::Closed, format!("backend '{}' is shut down", self.info.name)));
+        }
+        Ok(())
+    }
+
+    fn deployed<'a>(&self, deployment: &'a Deployment) -> Result<&'a Deployed, Error> {
+        self.check_open()?;
+        let deployed = deployment.state::<Deployed>().filter(|it| Arc::ptr_eq(&it.entropy, self.entropy()));
+        deployed.ok_or_else(|| {
+            let text = format!("the deployment is not of backend '{}'", self.info.name);
+            Error::new(ErrorKind::InvalidArgument, text).with_context("action", &deployment.spec.name)
+        })
+    }
+}
+
+impl Default for LocalBackend {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// An action that is deployed here.
+struct Deployed {
+    spec: Arc<ActionSpec>,
+    entropy: Arc<Entropy>,
+    removed: AtomicBool,
+    places: Places,
+}
+
+/// Where an action runs. Without shared state nothing tells one sandbox from another, so one serves all;
+/// with it each namespace has its own, which a developer error ends.
+enum Places {
+    One(Arc<Place>),
+    PerNamespace(Mutex<BTreeMap<String, Arc<Place>>>),
+}
+
+impl Deployed {
+    fn new(spec: Arc<ActionSpec>, entropy: Arc<Entropy>) -> Result<Self, Error> {
+        let place = Place::new(&spec, &entropy)?;
+        let places = if place.has_state() {
+            Places::PerNamespace(Mutex::default())
+        } else {
+            Places::One(Arc::new(place))
+        };
+        Ok(Self { spec, entropy, removed: AtomicBool::new(false), places })
+    }
+
+    /// The sandbox for invocations of a namespace.
+    fn place(&self, namespace: &str) -> Result<Arc<Place>, Error> {
+        let places = match &self.places {
+            Places::One(place) => return Ok(Arc::clone(place)),
+            Places::PerNamespace(places) => places,
+        };
+        let mut places = places.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(place) = places.get(namespace) {
+            return Ok(Arc::clone(place));
+        }
+        let place = Arc::new(Place::new(&self.spec, &self.entropy)?);
+        places.insert(namespace.to_owned(), Arc::clone(&place));
+        Ok(place)
+    }
+
+    /// Forgets a sandbox whose run ended badly: the next invocation gets a new one.
+    fn discard(&self, namespace: &str, bad: &Arc<Place>) {
+        let Places::PerNamespace(places) = &self.places else { return };
+        let mut places = places.lock().unwrap_or_else(PoisonError::into_inner);
+        if places.get(namespace).is_some_and(|place| Arc::ptr_eq(place, bad)) {
+            places.remove(namespace);
+        }
+    }
+}
+
+#[async_trait]
+impl Backend for LocalBackend {
+    fn info(&self) -> &BackendInfo {
+        &self.info
+    }
+
+    fn attach(&self, entropy: &Arc<Entropy>) {
+        self.entropy.get_or_init(|| Arc::clone(entropy));
+    }
+
+    async fn deploy(&self, spec: Arc<ActionSpec>) -> Result<Deployment, Error> {
+        self.check_open()?;
+        spec.check()?;
+        self.info.capability.check_timeout(spec.limits.timeout)?;
+        let deployed = Deployed::new(Arc::clone(&spec), Arc::clone(self.entropy()))?;
+        Ok(Deployment::new(spec, deployed))
+    }
+
+    async fn invoke(&self, deployment: &Deployment, invocation: Invocation) -> Result<Completion, Error> {
+        let deployed = self.deployed(deployment)?;
+        if deployed.removed.load(Ordering::Relaxed) {
+            let text =
+                format!("action '{}' is removed from backend '{}'", deployment.spec.name, self.info.name);
+            return Err(Error::new(ErrorKind::NotFound, text));
+        }
+        match &deployed.places {
+            Places::One(place) => Ok(place.invoke(invocation).await),
+            Places::PerNamespace(_) => {
+                let namespace = invocation.namespace(&deployed.spec).to_owned();
+                let place = deployed.place(&namespace)?;
+                let completion = place.invoke(invocation).await;
+                if completion.outcome.status() == Status::DeveloperError {
+                    deployed.discard(&namespace, &place);
+                }
+                Ok(completion)
+            }
+        }
+    }
+
+    async fn ready(&self) {}
+
+    async fn warm(&self, deployment: &Deployment, count: usize) -> Result<usize, Error> {
+        let deployed = self.deployed(deployment)?;
+        if count == 0 {
+            return Ok(0);
+        }
+        match deployed.place(deployed.spec.name.namespace())?.start().await.1 {
+            Ok(()) => Ok(1),
+            Err(outcome) => Err(Error::new(ErrorKind::InitFailed, outcome.error().unwrap_or_default())),
+        }
+    }
+
+    async fn remove(&self, deployment: &Deployment) -> Result<(), Error> {
+        self.deployed(deployment)?.removed.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    async fn health(&self) -> Health {
+        let problem = if self.closed.load(Ordering::Relaxed) {
+            Some("it is shut down".to_owned())
+        } else {
+            cfg!(panic = "abort").then(|| {
+                "the program's profile sets panic = \"abort\": an action that panics ends it".to_owned()
+            })
+        };
+        Health { problem, pool: None }
+    }
+
+    async fn shutdown(&self) -> Result<(), Error> {
+        self.closed.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+}
