@@ -1,6 +1,7 @@
 //! `cargo xtask test`: every check, each a named step; a failing step never hides the later ones.
 
 mod compile;
+mod conformance;
 mod libtest;
 
 use std::env;
@@ -35,6 +36,8 @@ enum Step {
     Clippy,
     /// Unit and integration tests, UI programs and examples.
     Test,
+    /// What the conformance suites ran, and where a backend differs from the local one.
+    Conformance,
     /// The examples in the documentation.
     Doctest,
     /// The documentation builds without a warning.
@@ -53,6 +56,7 @@ impl Step {
             Self::Deny => "deny",
             Self::Clippy => "clippy",
             Self::Test => "test",
+            Self::Conformance => "conformance",
             Self::Doctest => "doctest",
             Self::Docs => "docs",
         }
@@ -65,6 +69,7 @@ impl Step {
             Self::Deny => tools::deny(workspace),
             Self::Clippy => compile::clippy(workspace),
             Self::Test => libtest::tests(workspace),
+            Self::Conformance => conformance::run(workspace),
             Self::Doctest => libtest::doc_tests(workspace),
             Self::Docs => compile::docs(workspace),
         }

@@ -1,26 +1,42 @@
 //! The steps that run tests, counted by reading what the test harness prints.
 
+use std::fs;
+use std::process::Command;
+
 use anyhow::Result;
 
+use super::conformance;
 use crate::process;
 use crate::report::Outcome;
 use crate::workspace::Workspace;
 
-/// Runs unit tests, integration tests and examples of every crate; benches are `goals`' matter.
+/// Runs unit tests and integration tests of every crate. Tests of `faas-examples` run the examples;
+/// benches are the matter of `goals`.
+///
+/// The conformance suites leave their transcripts in a fresh folder, for the step that reads them.
 pub(crate) fn tests(workspace: &Workspace) -> Result<Outcome> {
-    run(workspace, &["--lib", "--bins", "--tests", "--examples"])
+    let transcripts = conformance::folder(workspace);
+    if transcripts.exists() {
+        fs::remove_dir_all(&transcripts)?;
+    }
+    let mut command = cargo_test(workspace, &["--lib", "--bins", "--tests"]);
+    run(command.env("FAAS_TRANSCRIPTS", transcripts))
 }
 
 /// Runs the examples in the documentation of every crate.
 pub(crate) fn doc_tests(workspace: &Workspace) -> Result<Outcome> {
-    run(workspace, &["--doc"])
+    run(&mut cargo_test(workspace, &["--doc"]))
 }
 
-fn run(workspace: &Workspace, targets: &[&str]) -> Result<Outcome> {
-    let mut harness = Harness::default();
+fn cargo_test(workspace: &Workspace, targets: &[&str]) -> Command {
     let mut command = workspace.cargo("test");
     command.args(["--workspace", "--no-fail-fast"]).args(targets);
-    let status = process::stream(&mut command, |line| harness.read(line))?;
+    command
+}
+
+fn run(command: &mut Command) -> Result<Outcome> {
+    let mut harness = Harness::default();
+    let status = process::stream(command, |line| harness.read(line))?;
     let mut outcome = harness.into_outcome();
     // A crate that does not compile, or a test binary that dies, prints no result line.
     if !status.success() && outcome.failures.is_empty() {
