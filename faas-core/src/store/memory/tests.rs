@@ -162,7 +162,7 @@ async fn dead_letters_are_bounded_too() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn appends_of_many_threads_are_all_there() {
-    let store = Arc::new(MemoryStore::new());
+    let store = Arc::new(MemoryStore::new().with_max_records(32_768));
     let tasks: Vec<_> = (0..4_u64)
         .map(|task| {
             let store = Arc::clone(&store);
