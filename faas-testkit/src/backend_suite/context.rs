@@ -116,6 +116,34 @@ pub async fn the_environment_is_the_specifications_alone(subject: &BackendSubjec
     stage.close().await
 }
 
+/// What stands in the environment may be a secret: no record, error or debug text shows it.
+pub async fn the_environment_stays_out_of_records_and_errors(subject: &BackendSubject) -> Vec<Entry> {
+    const SECRET: &str = "planted-8c1f2e";
+    let planted = |name: &str| fixtures::spec(name).with_env("TOKEN", SECRET);
+    let stage = Stage::build(subject, |builder| {
+        let hanging = planted("sleep").with_timeout(Duration::from_millis(200));
+        builder.spec(planted("echo")).spec(planted("panic")).spec(hanging)
+    })
+    .await;
+    let panic = Panic { message: Some("boom".into()), ..Panic::default() };
+    let records = [
+        stage.invoke("echo", json!({})).await,
+        stage.invoke("echo", json!({ "order": "unknown" })).await,
+        stage.invoke("panic", panic).await,
+        stage.invoke("sleep", Sleep::Await(30_000)).await,
+    ];
+    let refused = stage.try_invoke("missing", json!({})).await.map(|_| ()).expect_err("no such action");
+    let mut texts =
+        vec![format!("{refused:?}"), format!("{:?}", stage.app), format!("{:?}", stage.app.stats())];
+    for record in records {
+        texts.push(format!("{record:?}"));
+        texts.push(serde_json::to_string(&record).expect("JSON"));
+    }
+    let shown = texts.iter().find(|text| text.contains(SECRET));
+    assert_eq!(shown, None);
+    stage.close().await
+}
+
 /// The host's process environment cannot be reached either.
 pub async fn the_hosts_process_environment_is_out_of_reach(subject: &BackendSubject) -> Vec<Entry> {
     assert!(std::env::var_os("CARGO_MANIFEST_DIR").is_some(), "run it with cargo, which sets that variable");

@@ -9,8 +9,9 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use super::stage::{Bare, Stage, eventually, pool};
+use super::state::{remember, remembered};
 use super::subject::BackendSubject;
-use crate::fixtures::{self, INIT, Sleep};
+use crate::fixtures::{self, INIT, Order, Sleep};
 use crate::transcript::Entry;
 
 /// A fresh backend is healthy.
@@ -141,7 +142,20 @@ pub async fn a_left_invocation_leaks_nothing(subject: &BackendSubject) -> Vec<En
     stage.close().await
 }
 
-/// So does one who leaves during a cold start.
+/// A run whose caller left does not go on.
+pub async fn a_left_run_does_not_go_on(subject: &BackendSubject) -> Vec<Entry> {
+    let stage = Stage::new(subject).await;
+    stage.invoke("echo", remember("before")).await;
+    let later = json!({ "order": Order::RememberLater { ms: 500, text: "of a left run".into() } });
+    let left = timeout(Duration::from_millis(150), stage.try_invoke("echo", later)).await;
+    assert!(left.is_err(), "it should still run");
+    tokio::time::sleep(Duration::from_millis(900)).await;
+    let seen = remembered(&stage.glance("echo", remember("after")).await);
+    assert_ne!(seen.text.as_deref(), Some("of a left run"));
+    stage.close().await
+}
+
+/// A caller who leaves during a cold start leaves nothing behind either.
 pub async fn a_left_cold_start_leaks_nothing(subject: &BackendSubject) -> Vec<Entry> {
     let stage = Stage::with(subject, fixtures::spec("echo").with_env(INIT, "sleep:400")).await;
     let left = timeout(Duration::from_millis(50), stage.try_invoke("echo", json!({}))).await;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use faas_core::store::ActivationQuery;
 use faas_core::{ErrorKind, MemoryMib, Status};
 use serde_json::json;
 
@@ -38,6 +39,19 @@ pub async fn an_awaiting_action_is_stopped_at_its_timeout(subject: &BackendSubje
 /// An action that is marked as blocking has its record at its timeout.
 pub async fn a_blocking_action_has_its_record_at_its_timeout(subject: &BackendSubject) -> Vec<Entry> {
     stopped(subject, Sleep::Block(2_500), true).await
+}
+
+/// What an action still returns after its timeout is nobody's: its record stays as it is, and the only one.
+pub async fn a_result_after_the_timeout_is_ignored(subject: &BackendSubject) -> Vec<Entry> {
+    let mut spec = fixtures::spec("sleep").with_timeout(LIMIT);
+    spec.blocking = true;
+    let stage = Stage::with(subject, spec).await;
+    let done = stage.invoke("sleep", Sleep::Block(900)).await;
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    let records = stage.app.activations(&ActivationQuery::default()).await.expect("a list");
+    assert_eq!(records.len(), 1);
+    assert_eq!((records[0].outcome.clone(), records[0].end), (done.outcome, done.end));
+    stage.close().await
 }
 
 /// A loop that never awaits is stopped at the timeout.

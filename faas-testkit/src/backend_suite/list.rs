@@ -41,6 +41,7 @@ macro_rules! backend_behaviours {
             limits {
                 an_awaiting_action_is_stopped_at_its_timeout,
                 a_blocking_action_has_its_record_at_its_timeout,
+                a_result_after_the_timeout_is_ignored,
                 a_loop_that_never_awaits_is_stopped [stops_cpu_loop],
                 an_unmarked_blocking_action_is_stopped [stops_cpu_loop],
                 an_action_within_its_timeout_is_left_alone,
@@ -87,6 +88,7 @@ macro_rules! backend_behaviours {
                 random_numbers_differ,
                 the_action_sees_its_name_and_limits,
                 the_environment_is_the_specifications_alone,
+                the_environment_stays_out_of_records_and_errors,
                 the_hosts_process_environment_is_out_of_reach [isolates],
             }
             state {
@@ -142,6 +144,7 @@ macro_rules! backend_behaviours {
                 a_deleted_action_is_not_found,
                 an_update_takes_effect_at_once,
                 a_left_invocation_leaks_nothing,
+                a_left_run_does_not_go_on [stops_left_runs],
                 a_left_cold_start_leaks_nothing,
                 a_left_invocation_has_a_record,
                 an_action_works_again_after_it_timed_out,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use faas_core::action::Limits;
-use faas_core::backend::LogsAfterKill;
+use faas_core::backend::{Cancel, LogsAfterKill};
 use faas_core::payload;
 
 use super::subject::Facts;
@@ -52,6 +52,9 @@ needs! {
         LogsAfterKill::Tail(bytes) => bytes >= 1024,
         LogsAfterKill::None => false,
     }, "nothing is left of the logs of a run that was killed";
+    /// A run whose caller left is stopped, at its next await at the latest.
+    stops_left_runs: |facts| facts.capability.cancel != Cancel::Abandons,
+        "a run whose caller left goes on to its end";
     /// Its longest timeout is not beyond that of every action.
     bounds_timeouts: |facts| facts.capability.max_timeout < Limits::MAX_TIMEOUT + Duration::from_secs(1),
         "it takes any timeout";
