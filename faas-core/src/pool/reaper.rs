@@ -10,9 +10,10 @@ use tokio::time::{Instant, sleep_until};
 
 use super::IdleEntry;
 use super::start::{Cause, Growing, Underway};
-use super::state::{Shared, Slot};
+use super::state::{Shared, Shelf, Slot};
 use super::turn::Turn;
 use crate::action::ActionSpec;
+use crate::activation::StartKind;
 use crate::sandbox::{Sandbox, SandboxFactory, Shape};
 
 /// What the pool's task is asked to do. A sandbox comes in the `Arc` that its leases shared; by then they have
@@ -21,7 +22,7 @@ pub(super) enum Job<F: SandboxFactory> {
     /// See when something expires first.
     Look,
     Create(Underway<F>, Arc<ActionSpec>, Shape),
-    Init(Underway<F>, Arc<ActionSpec>, F::Stem),
+    Init(Underway<F>, Arc<ActionSpec>, F::Stem, Duration),
     Resume(Underway<F>, Arc<F::Sandbox>, IdleEntry),
     Pause(Underway<F>, Arc<F::Sandbox>, IdleEntry),
     Grow(Growing<F>),
@@ -34,7 +35,9 @@ impl<F: SandboxFactory> Job<F> {
         match self {
             Self::Look => {}
             Self::Create(underway, spec, shape) => underway.create(spec, shape).await,
-            Self::Init(underway, spec, stem) => underway.init(spec, stem, Duration::ZERO).await,
+            Self::Init(underway, spec, stem, created) => {
+                underway.init(spec, stem, created, StartKind::Prewarmed).await;
+            }
             Self::Resume(underway, sandbox, entry) => {
                 if let Some(sandbox) = Arc::into_inner(sandbox) {
                     underway.resume(sandbox, entry).await;
@@ -140,7 +143,7 @@ impl<F: SandboxFactory> Turn<'_, F> {
 
     pub(super) fn doom_stems(&mut self, shape: &Shape) {
         let mib = u64::from(shape.memory.mib());
-        while let Some(stem) = self.state.shelves.get_mut(shape).and_then(|shelf| shelf.stems.pop()) {
+        while let Some((stem, _)) = self.state.shelves.get_mut(shape).and_then(|s| s.stems.pop()) {
             self.discard(mib, stem);
         }
     }
@@ -186,8 +189,8 @@ impl<F: SandboxFactory> Turn<'_, F> {
     }
 
     fn pop_stem(&mut self) -> Option<(u64, F::Stem)> {
-        let pop = |(shape, shelf): (&Shape, &mut super::state::Shelf<F::Stem>)| {
-            Some((u64::from(shape.memory.mib()), shelf.stems.pop()?))
+        let pop = |(shape, shelf): (&Shape, &mut Shelf<F::Stem>)| {
+            Some((u64::from(shape.memory.mib()), shelf.stems.pop()?.0))
         };
         self.state.shelves.iter_mut().find_map(pop)
     }

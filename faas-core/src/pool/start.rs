@@ -13,6 +13,7 @@ use super::reaper::{Doomed, Job};
 use super::state::Shared;
 use super::turn::Turn;
 use super::{IdleEntry, Origin};
+use crate::action::ActionSpec;
 use crate::activation::StartKind;
 use crate::error::{Error, ErrorKind};
 use crate::outcome::Outcome;
@@ -97,32 +98,39 @@ pub(super) struct Underway<F: SandboxFactory> {
 
 impl<F: SandboxFactory> Underway<F> {
     /// Creates a sandbox from nothing.
-    pub(super) async fn create(self, spec: Arc<crate::ActionSpec>, shape: Shape) {
+    pub(super) async fn create(self, spec: Arc<ActionSpec>, shape: Shape) {
         let begun = Instant::now();
         let shared = Arc::clone(&self.shared);
         match shared.factory.create(&shape).await {
-            Ok(stem) => self.init(spec, stem, begun.elapsed()).await,
+            Ok(stem) => self.init(spec, stem, begun.elapsed(), StartKind::Cold).await,
             Err(error) => self.failed(error),
         }
     }
 
-    /// Initialises a stem whose creation took `create`.
-    pub(super) async fn init(mut self, spec: Arc<crate::ActionSpec>, stem: F::Stem, create: Duration) {
+    /// Initialises a stem whose creation took `created`.
+    pub(super) async fn init(
+        mut self,
+        spec: Arc<ActionSpec>,
+        stem: F::Stem,
+        created: Duration,
+        kind: StartKind,
+    ) {
         let shared = Arc::clone(&self.shared);
         if shared.turn(|turn| turn.is_unwanted(self.group)) {
             let doomed = self.doom();
             shared.factory.discard(stem).await;
             return drop(doomed);
         }
-        let kind = if self.cold { StartKind::Cold } else { StartKind::Prewarmed };
         let begun = Instant::now();
         let limit = spec.limits.timeout;
         let result = timeout(limit, shared.factory.init(stem, &spec)).await;
+        // A stem cell's creation was nobody's waiting.
+        let create = if kind == StartKind::Cold { created } else { Duration::ZERO };
         let made = Made { kind, create, init: begun.elapsed() };
         match result {
             Ok(Ok(sandbox)) => {
                 let for_request = matches!(self.cause, Cause::Request(_));
-                self.placed(sandbox, None, for_request.then_some(made), create + made.init);
+                self.placed(sandbox, None, for_request.then_some(made), created + made.init);
             }
             Ok(Err(error)) if error.kind() == ErrorKind::InitFailed => {
                 let message = error.message().to_owned();
@@ -241,10 +249,11 @@ pub(super) struct Growing<F: SandboxFactory> {
 impl<F: SandboxFactory> Growing<F> {
     pub(super) async fn grow(mut self) {
         let shared = Arc::clone(&self.shared);
+        let begun = Instant::now();
         match shared.factory.create(&self.shape).await {
             Ok(stem) => {
                 self.done = true;
-                shared.turn(|turn| turn.shelve(&self.shape, self.mib, stem));
+                shared.turn(|turn| turn.shelve(&self.shape, self.mib, stem, begun.elapsed()));
             }
             Err(error) => tracing::debug!(%error, shape = ?self.shape, "a stem cell could not be created"),
         }
@@ -290,7 +299,8 @@ struct Ahead {
 impl<F: SandboxFactory> Turn<'_, F> {
     /// Begins what can begin: queued starts first, then stems with the memory that is left.
     pub(super) fn pump(&mut self) {
-        if self.state.closed {
+        // Jobs that nobody takes would keep the pool alive, and it them.
+        if self.state.closed || self.state.unattended.is_some() {
             return;
         }
         let mut ahead = Ahead::default();
@@ -342,10 +352,10 @@ impl<F: SandboxFactory> Turn<'_, F> {
             self.begin_resume(index, slot);
             return Some(Begun::Yes);
         }
-        let stem = self.state.shelves.get_mut(&group.shape)?.stems.pop()?;
+        let (stem, created) = self.state.shelves.get_mut(&group.shape)?.stems.pop()?;
         let spec = Arc::clone(&group.spec);
         let underway = self.underway(index, false, cause());
-        self.later.jobs.push(Job::Init(underway, spec, stem));
+        self.later.jobs.push(Job::Init(underway, spec, stem, created));
         Some(Begun::Yes)
     }
 
@@ -465,13 +475,13 @@ impl<F: SandboxFactory> Turn<'_, F> {
         }
     }
 
-    fn shelve(&mut self, shape: &Shape, mib: u64, stem: F::Stem) {
+    fn shelve(&mut self, shape: &Shape, mib: u64, stem: F::Stem, created: Duration) {
         self.grown(shape);
         let closed = self.state.closed;
         match self.state.shelves.get_mut(shape) {
             Some(shelf) if !closed && shelf.stems.len() < shelf.target => {
                 shelf.retry_at = None;
-                shelf.stems.push(stem);
+                shelf.stems.push((stem, created));
             }
             _ => self.discard(mib, stem),
         }

@@ -136,7 +136,9 @@ impl<F: SandboxFactory> State<F> {
 
     pub(super) fn stats(&self) -> PoolStats {
         let mut stats = PoolStats { memory: self.used, ..self.counted };
-        (stats.creating, stats.destroying) = (self.creating, self.destroying);
+        let made_before = self.groups.iter().map(|(_, group)| group.underway - group.creating);
+        stats.creating = self.creating + made_before.sum::<usize>();
+        stats.destroying = self.destroying;
         stats.stems = self.shelves.values().map(|shelf| shelf.stems.len()).sum();
         for (_, slot) in self.groups.iter().flat_map(|(_, group)| &group.slots) {
             match slot {
@@ -257,7 +259,8 @@ pub(super) struct Waiter<F: SandboxFactory> {
 
 /// The stem cells of one shape.
 pub(super) struct Shelf<T> {
-    pub(super) stems: Vec<T>,
+    /// With the time that each took to create.
+    pub(super) stems: Vec<(T, Duration)>,
     pub(super) creating: usize,
     pub(super) target: usize,
     /// Whether the configuration names the shape.

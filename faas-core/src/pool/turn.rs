@@ -239,6 +239,7 @@ impl<F: SandboxFactory> Turn<'_, F> {
             if idle {
                 self.state.promised -= group.mib;
                 self.doom_slot(index, slot_index);
+                self.capacity_back();
             }
         } else if let Some((_, waiter)) = group.waiters.pop_first() {
             if idle {
@@ -254,8 +255,8 @@ impl<F: SandboxFactory> Turn<'_, F> {
                 self.state.promised -= group.mib;
                 self.idle(index, slot_index, now);
             }
+            self.capacity_back();
         }
-        self.capacity_back();
         if unwanted || !self.state.pending.is_empty() {
             self.pump();
         }
@@ -313,12 +314,13 @@ impl<F: SandboxFactory> Turn<'_, F> {
             if active < places {
                 group.open.push_back(slot_index);
             }
-            if active == 0 {
-                self.idle(index, slot_index, now);
+            match active {
+                0 => self.idle(index, slot_index, now),
+                _ if active < places => self.capacity_back(),
+                _ => {}
             }
         }
         self.settle(index, None);
-        self.capacity_back();
         self.later.changed = true;
         self.pump();
     }

@@ -29,7 +29,7 @@ use crate::sandbox::{SandboxFactory, Shape};
 /// # Source
 /// Apache OpenWhisk's `ContainerPool`: the order warm, prewarmed, cold, evicting.
 pub struct WarmPool<F: SandboxFactory> {
-    shared: Arc<Shared<F>>,
+    pub(super) shared: Arc<Shared<F>>,
 }
 
 impl<F: SandboxFactory> WarmPool<F> {

@@ -49,7 +49,7 @@ pub(crate) struct Script {
 }
 
 /// What there is and has been.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Tally {
     /// Sandboxes and stems by number, with their MiB, from before they are made until they are destroyed.
     pub(crate) live: BTreeMap<u64, u64>,
@@ -87,7 +87,11 @@ impl Mock {
         self.script.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn tally(&self) -> MutexGuard<'_, Tally> {
+    pub(crate) fn tally(&self) -> Tally {
+        self.counting().clone()
+    }
+
+    fn counting(&self) -> MutexGuard<'_, Tally> {
         self.tally.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -120,7 +124,8 @@ async fn act(fault: Option<Option<Fault>>) -> Result<(), Error> {
     match fault.flatten() {
         None => Ok(()),
         Some(Fault::Fails(kind)) => Err(Error::new(kind, "scripted")),
-        Some(Fault::Panics) => panic!("scripted"),
+        // Without the hook, which would print it.
+        Some(Fault::Panics) => std::panic::resume_unwind(Box::new("scripted")),
         Some(Fault::Hangs) => std::future::pending().await,
     }
 }
@@ -149,7 +154,7 @@ impl SandboxFactory for Mock {
         let live = Live { number, tally: Arc::clone(&self.tally) };
         let creating = Creating(Arc::clone(&self.tally));
         {
-            let mut tally = self.tally();
+            let mut tally = self.counting();
             tally.created += 1;
             tally.creating += 1;
             tally.most_creating = tally.most_creating.max(tally.creating);
@@ -167,7 +172,7 @@ impl SandboxFactory for Mock {
             let mut script = self.script();
             (script.init, script.init_faults.pop_front())
         };
-        self.tally().inits += 1;
+        self.counting().inits += 1;
         sleep(time).await;
         act(fault).await?;
         Ok(MockSandbox { live: stem, mock: self.clone(), spec: Arc::clone(spec), paused: false })
@@ -198,7 +203,7 @@ impl Sandbox for MockSandbox {
             let mut script = self.mock.script();
             (script.run, script.run_faults.pop_front(), script.outcomes.pop_front())
         };
-        self.mock.tally().runs += 1;
+        self.mock.counting().runs += 1;
         if !time.is_zero() {
             sleep(time).await;
         }
@@ -214,7 +219,7 @@ impl Sandbox for MockSandbox {
         };
         sleep(time).await;
         act(fault).await?;
-        self.mock.tally().pauses += 1;
+        self.mock.counting().pauses += 1;
         self.paused = true;
         Ok(())
     }
@@ -227,7 +232,7 @@ impl Sandbox for MockSandbox {
         sleep(time).await;
         act(fault).await?;
         assert!(self.paused, "only what is paused is resumed");
-        self.mock.tally().resumes += 1;
+        self.mock.counting().resumes += 1;
         self.paused = false;
         Ok(())
     }

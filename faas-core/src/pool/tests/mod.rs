@@ -3,7 +3,12 @@
 pub(crate) mod mock;
 
 mod cold;
+mod ends;
 mod faults;
+mod idle;
+mod model;
+mod room;
+mod stems;
 
 use std::future::Future;
 use std::sync::Arc;
