@@ -181,7 +181,7 @@ pub async fn a_left_invocation_has_a_record(subject: &BackendSubject) -> Vec<Ent
 
 /// An invocation after one that timed out works.
 pub async fn an_action_works_again_after_it_timed_out(subject: &BackendSubject) -> Vec<Entry> {
-    let stage = Stage::with(subject, fixtures::spec("sleep").with_timeout(Duration::from_millis(300))).await;
+    let stage = Stage::with(subject, fixtures::spec("sleep").with_timeout(Duration::from_millis(800))).await;
     for _ in 0..2 {
         assert_eq!(stage.invoke("sleep", Sleep::Await(30_000)).await.status(), Status::DeveloperError);
         assert_eq!(stage.invoke("sleep", Sleep::Await(1)).await.status(), Status::Success);

@@ -12,6 +12,9 @@ use super::subject::BackendSubject;
 use crate::fixtures::{self, Ending, Level, Print, Raw};
 use crate::transcript::Entry;
 
+/// A timeout that plays no part: a panic alone may take a second, where its backtrace is printed.
+const LONG: Duration = Duration::from_secs(60);
+
 fn texts(activation: &Record) -> Vec<&str> {
     activation.logs.iter().map(|line| line.text.as_str()).collect()
 }
@@ -173,8 +176,8 @@ pub async fn concurrent_activations_keep_their_logs_apart(subject: &BackendSubje
     stage.close().await
 }
 
-async fn kept(subject: &BackendSubject, then: Ending, status: Status) -> Vec<Entry> {
-    let stage = Stage::with(subject, fixtures::spec("print").with_timeout(Duration::from_millis(500))).await;
+async fn kept(subject: &BackendSubject, then: Ending, timeout: Duration, status: Status) -> Vec<Entry> {
+    let stage = Stage::with(subject, fixtures::spec("print").with_timeout(timeout)).await;
     let done = stage.invoke("print", Print { lines: 2, then, ..text("before") }).await;
     assert_eq!(done.status(), status, "{:?}", done.outcome);
     assert_eq!(texts(&done), ["INFO before 1", "INFO before 2"]);
@@ -183,17 +186,17 @@ async fn kept(subject: &BackendSubject, then: Ending, status: Status) -> Vec<Ent
 
 /// An action that fails keeps its logs.
 pub async fn an_action_that_fails_keeps_its_logs(subject: &BackendSubject) -> Vec<Entry> {
-    kept(subject, Ending::Fail("no".into()), Status::ApplicationError).await
+    kept(subject, Ending::Fail("no".into()), LONG, Status::ApplicationError).await
 }
 
 /// So does one that panics.
 pub async fn an_action_that_panics_keeps_its_logs(subject: &BackendSubject) -> Vec<Entry> {
-    kept(subject, Ending::Panic("boom".into()), Status::DeveloperError).await
+    kept(subject, Ending::Panic("boom".into()), LONG, Status::DeveloperError).await
 }
 
 /// So does one that was stopped at its timeout.
 pub async fn an_action_that_timed_out_keeps_its_logs(subject: &BackendSubject) -> Vec<Entry> {
-    kept(subject, Ending::Sleep(30_000), Status::DeveloperError).await
+    kept(subject, Ending::Sleep(30_000), Duration::from_millis(500), Status::DeveloperError).await
 }
 
 async fn raw(subject: &BackendSubject, raw: Raw, stream: Stream, expected: &[&str]) -> Vec<Entry> {

@@ -11,6 +11,9 @@ use super::subject::BackendSubject;
 use crate::fixtures::{self, Emission, Ending, Order};
 use crate::transcript::Entry;
 
+/// A timeout that plays no part: a panic alone may take a second, where its backtrace is printed.
+const LONG: Duration = Duration::from_secs(60);
+
 fn emit(triggers: &[&str], then: Ending) -> Value {
     let event = |(n, trigger): (usize, &&str)| Emission {
         trigger: (*trigger).to_owned(),
@@ -34,9 +37,9 @@ pub async fn a_success_brings_its_events_in_order(subject: &BackendSubject) -> V
     bare.close().await
 }
 
-async fn nothing(subject: &BackendSubject, then: Ending, status: Status) -> Vec<Entry> {
+async fn nothing(subject: &BackendSubject, then: Ending, timeout: Duration, status: Status) -> Vec<Entry> {
     let bare = Bare::new(subject).await;
-    let echo = bare.deploy(fixtures::spec("echo").with_timeout(Duration::from_millis(300))).await;
+    let echo = bare.deploy(fixtures::spec("echo").with_timeout(timeout)).await;
     let done = bare.invoke(&echo, emit(&["a", "b"], then)).await;
     assert_eq!(done.outcome.status(), status, "{:?}", done.outcome);
     assert!(done.emitted.is_empty(), "{:?}", done.emitted);
@@ -45,17 +48,17 @@ async fn nothing(subject: &BackendSubject, then: Ending, status: Status) -> Vec<
 
 /// An application error emits nothing.
 pub async fn an_application_error_emits_nothing(subject: &BackendSubject) -> Vec<Entry> {
-    nothing(subject, Ending::Fail("no".into()), Status::ApplicationError).await
+    nothing(subject, Ending::Fail("no".into()), LONG, Status::ApplicationError).await
 }
 
 /// A panic emits nothing.
 pub async fn a_panic_emits_nothing(subject: &BackendSubject) -> Vec<Entry> {
-    nothing(subject, Ending::Panic("boom".into()), Status::DeveloperError).await
+    nothing(subject, Ending::Panic("boom".into()), LONG, Status::DeveloperError).await
 }
 
 /// A timeout emits nothing.
 pub async fn a_timeout_emits_nothing(subject: &BackendSubject) -> Vec<Entry> {
-    nothing(subject, Ending::Sleep(30_000), Status::DeveloperError).await
+    nothing(subject, Ending::Sleep(30_000), Duration::from_millis(300), Status::DeveloperError).await
 }
 
 /// An event fires its trigger once the activation is recorded.
