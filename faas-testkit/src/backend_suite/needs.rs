@@ -33,9 +33,6 @@ needs! {
     survives_exit: |facts| facts.capability.survives_exit, "an action that exits ends the whole program";
     /// An action is kept from the host's process.
     isolates: |facts| facts.capability.isolates, "it does not isolate actions from the host";
-    /// Each namespace has sandboxes of its own, which end with a failed run.
-    own_sandboxes: |facts| facts.capability.isolates || facts.pooled,
-        "it keeps no sandbox apart for each namespace";
     /// Something of a run is left to see for a later one.
     reuses_instances: |facts| !facts.capability.fresh_instance, "each activation has a fresh instance";
     /// Nothing of a run is left for a later one.
