@@ -21,7 +21,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let args = Args::parse();
     let strong = |quake: &Value| quake["magnitude"].as_f64() >= Some(4.5);
     let app = Platform::builder()
-        .shared_backend(args.backend()?)
+        .shared_backend(args.backend().await?)
         .actions(actions())
         .sequence("respond", ["locate", "classify", "alert"])
         .trigger("quake")

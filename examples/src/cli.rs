@@ -5,18 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
-use faas_core::{Backend, Error, ErrorKind, LocalBackend};
+use faas_core::backend::BackendRegistry;
+use faas_core::{Backend, Error};
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::{Instant, sleep_until};
-
-/// The backends that this build knows, by the scheme of their URL.
-const BACKENDS: [&str; 1] = ["local"];
 
 /// Runs a week of real earthquakes through triggers, rules, actions and a sequence.
 #[derive(Debug, Parser)]
 pub struct Args {
-    /// Where the actions run
-    #[arg(long, value_name = "URL", default_value = "local")]
+    /// Where the actions run, such as `local?slots=64`
+    #[arg(long, value_name = "URL", env = "FAAS_BACKEND", default_value = "local")]
     pub backend: String,
     /// How many events are fired per second; as many as possible unless told
     #[arg(long, value_name = "NUMBER", value_parser = parse_rate)]
@@ -30,21 +28,15 @@ pub struct Args {
 }
 
 impl Args {
-    /// The backend that the URL names.
+    /// The backend that the URL names, of those that this build has.
     ///
     /// # Errors
-    /// `NotFound` for a scheme that this build does not have, listing those that it has; `InvalidArgument` for
-    /// a URL with more than the backend takes.
-    pub fn backend(&self) -> Result<Arc<dyn Backend>, Error> {
-        let (scheme, rest) = self.backend.split_once(':').unwrap_or((&self.backend, ""));
-        match scheme {
-            "local" if rest.is_empty() => Ok(Arc::new(LocalBackend::new())),
-            "local" => {
-                let text = format!("backend '{}' takes nothing after 'local:'", self.backend);
-                Err(Error::new(ErrorKind::InvalidArgument, text))
-            }
-            unknown => Err(Error::unknown("backend", unknown, BACKENDS)),
-        }
+    /// As from [`BackendRegistry::connect`].
+    ///
+    /// # Cancel safety
+    /// As for [`BackendRegistry::connect`].
+    pub async fn backend(&self) -> Result<Arc<dyn Backend>, Error> {
+        BackendRegistry::local().connect(&self.backend).await
     }
 
     /// A progress bar over `events` on the error output, if that is a terminal and people look.
@@ -97,15 +89,13 @@ mod tests {
         Args::try_parse_from(["quickstart"].iter().chain(args))
     }
 
-    #[test]
-    fn an_unknown_backend_lists_the_known_ones() {
-        assert_eq!(parse(&[]).unwrap().backend().unwrap().info().name, "local");
-        assert!(parse(&["--backend", "local:"]).unwrap().backend().is_ok());
-        let refused = |url| parse(&["--backend", url]).unwrap().backend().err().expect("refused");
-        let error = refused("mainframe:ibm?x=1");
-        assert_eq!(error.kind(), ErrorKind::NotFound);
+    #[tokio::test]
+    async fn the_backend_is_chosen_by_its_url() {
+        let backend = parse(&["--backend", "local?name=here&slots=8"]).unwrap().backend().await.unwrap();
+        assert_eq!(backend.info().name, "here");
+        let refused = parse(&["--backend", "mainframe:ibm?x=1"]).unwrap().backend().await;
+        let error = refused.err().expect("refused");
         assert_eq!(error.message(), "no backend is named 'mainframe'; known: local");
-        assert_eq!(refused("local:there").kind(), ErrorKind::InvalidArgument);
     }
 
     #[test]

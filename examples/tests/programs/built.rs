@@ -42,8 +42,14 @@ fn build() -> BTreeMap<String, PathBuf> {
 }
 
 impl Program {
+    /// What it did, with the backend that the arguments name and no other.
     pub(crate) fn run(&self, args: &[&str]) -> Output {
-        Command::new(&self.0).args(args).output().unwrap()
+        Command::new(&self.0).args(args).env_remove("FAAS_BACKEND").output().unwrap()
+    }
+
+    /// What it did where the environment names the backend.
+    pub(crate) fn run_on(&self, backend: &str) -> Output {
+        Command::new(&self.0).env("FAAS_BACKEND", backend).output().unwrap()
     }
 
     /// What it prints when it ends well.

@@ -64,7 +64,7 @@ fn the_digest_depends_on_neither_rate_nor_concurrency() {
 
 #[test]
 fn people_see_tables_the_strongest_events_and_the_digest() {
-    let shown = example("quickstart").succeeds(&["--backend", "local:"]);
+    let shown = example("quickstart").succeeds(&["--backend", "local?slots=8"]);
     for text in [
         "ok/app/dev/internal",
         "1679/28/0/0",
@@ -79,9 +79,11 @@ fn people_see_tables_the_strongest_events_and_the_digest() {
 
 #[test]
 fn an_unknown_backend_is_refused_with_a_list_of_the_known_ones() {
-    let output = example("quickstart").run(&["--backend", "mainframe:ibm"]);
-    assert!(!output.status.success());
-    assert!(output.stdout.is_empty());
-    let complaint = String::from_utf8(output.stderr).unwrap();
-    assert!(complaint.contains("no backend is named 'mainframe'; known: local"), "{complaint}");
+    let quickstart = example("quickstart");
+    for output in [quickstart.run(&["--backend", "mainframe:ibm"]), quickstart.run_on("mainframe:ibm")] {
+        assert!(!output.status.success());
+        assert!(output.stdout.is_empty());
+        let complaint = String::from_utf8(output.stderr).unwrap();
+        assert!(complaint.contains("no backend is named 'mainframe'; known: local"), "{complaint}");
+    }
 }

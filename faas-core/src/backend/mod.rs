@@ -3,6 +3,8 @@
 mod capability;
 mod local;
 mod pooled;
+mod registry;
+mod url;
 
 use std::any::Any;
 use std::fmt;
@@ -16,6 +18,8 @@ use tracing::level_filters::LevelFilter;
 pub use self::capability::{Cancel, Capability, LogsAfterKill};
 pub use self::local::LocalBackend;
 pub use self::pooled::Pooled;
+pub use self::registry::BackendRegistry;
+pub use self::url::{BackendUrl, UrlOptions};
 use crate::action::ActionSpec;
 use crate::activation::{ActivationId, StartKind, Usage};
 use crate::context::Emitted;

@@ -13,7 +13,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use self::place::Place;
-use super::{Backend, BackendInfo, Cancel, Capability, Capacity, Completion, Deployment, Health};
+use super::{Backend, BackendInfo, BackendUrl, Cancel, Capability, Capacity, Completion, Deployment, Health};
 use super::{Invocation, LogsAfterKill};
 use crate::action::{ActionSpec, Limits};
 use crate::entropy::Entropy;
@@ -85,6 +85,21 @@ impl LocalBackend {
             capacity: Capacity::Slots(Self::DEFAULT_SLOTS),
         };
         Self { info, entropy: OnceLock::new(), closed: AtomicBool::new(false) }
+    }
+
+    /// The backend that a URL of the scheme `local` names.
+    ///
+    /// Options: `slots`, how many activations run at once (1 to 4,294,967,295); `name`, what the backend is
+    /// called where a platform has several.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for anything after the colon, other options, and values out of range.
+    pub fn from_url(url: &BackendUrl) -> Result<Self, Error> {
+        url.without_rest()?;
+        let options = url.options(&["name", "slots"])?;
+        let slots = options.number("slots", 1..=u32::MAX)?.unwrap_or(Self::DEFAULT_SLOTS);
+        let name = options.text("name")?.unwrap_or("local");
+        Ok(Self::new().with_slots(slots).with_name(name))
     }
 
     /// The same backend with room for this many activations at once.
