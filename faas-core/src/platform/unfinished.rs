@@ -119,8 +119,11 @@ impl Progress {
     }
 
     fn finish(&mut self, end: End, begun: Duration) {
-        let since_accepted = self.admitted.saturating_duration_since(self.accepted);
-        let start = self.accepted_at.after(since_accepted + begun);
+        let mut start = self.accepted_at;
+        // Most activations wait for nothing.
+        if self.admitted != self.accepted || !begun.is_zero() {
+            start = start.after(self.admitted.saturating_duration_since(self.accepted) + begun);
+        }
         let record = Record {
             id: self.id,
             invoker: self.invoker.clone(),

@@ -212,7 +212,7 @@ impl Backend for LocalBackend {
         Ok(Deployment::new(spec, deployed))
     }
 
-    async fn invoke(&self, deployment: &Deployment, invocation: Invocation) -> Result<Completion, Error> {
+    async fn invoke(&self, deployment: &Deployment, mut invocation: Invocation) -> Result<Completion, Error> {
         let deployed = self.deployed(deployment)?;
         if deployed.removed.load(Ordering::Relaxed) {
             let text =
@@ -220,11 +220,11 @@ impl Backend for LocalBackend {
             return Err(Error::new(ErrorKind::NotFound, text));
         }
         match &deployed.places {
-            Places::One(place) => Ok(place.invoke(invocation).await),
+            Places::One(place) => Ok(place.invoke(&mut invocation).await),
             Places::PerNamespace(_) => {
                 let namespace = invocation.namespace(&deployed.spec).to_owned();
                 let place = deployed.place(&namespace)?;
-                let completion = place.invoke(invocation).await;
+                let completion = place.invoke(&mut invocation).await;
                 if completion.outcome.status() == Status::DeveloperError {
                     deployed.discard(&namespace, &place);
                 }

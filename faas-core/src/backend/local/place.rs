@@ -19,6 +19,7 @@ use crate::entropy::Entropy;
 use crate::error::Error;
 use crate::guest::{Call, Guest, Reply, Running};
 use crate::outcome::Outcome;
+use crate::scheduler::Permit;
 
 /// A guest, and whether it is ready.
 pub(super) struct Place {
@@ -69,7 +70,7 @@ impl Place {
         (Start { kind: StartKind::Cold, wait, init: began.elapsed() }, ready)
     }
 
-    pub(super) async fn invoke(self: &Arc<Self>, invocation: Invocation) -> Completion {
+    pub(super) async fn invoke(self: &Arc<Self>, invocation: &mut Invocation) -> Completion {
         let (start, ready) = self.start().await;
         let began = if start.kind == StartKind::Warm && start.wait.is_zero() {
             invocation.admitted
@@ -112,24 +113,25 @@ impl Place {
     }
 
     /// Runs in the caller's task.
-    async fn run_here(&self, mut invocation: Invocation, start: Instant) -> (Reply, Instant) {
+    async fn run_here(&self, invocation: &mut Invocation, start: Instant) -> (Reply, Instant) {
         let limit = self.limit();
         let deadline = start + limit;
-        let running = self.guest.run(self.call(&mut invocation, deadline));
+        let running = self.guest.run(self.call(invocation, deadline));
         Deadlined { running: Some(running), polled: Some(start), deadline, limit, sleep: None }.await
     }
 
     /// Runs on the blocking pool. What is left there after the deadline, or after the caller, keeps the permit;
     /// what has not begun by then never does.
-    async fn run_blocking(self: &Arc<Self>, mut invocation: Invocation, start: Instant) -> (Reply, Instant) {
+    async fn run_blocking(self: &Arc<Self>, invocation: &mut Invocation, start: Instant) -> (Reply, Instant) {
         let limit = self.limit();
         let deadline = start + limit;
-        let call = self.call(&mut invocation, deadline);
+        let call = self.call(invocation, deadline);
+        let permit = std::mem::replace(&mut invocation.permit, Permit::unlimited());
         let listening = Listening(self.guest.context(&call));
         let (place, cx) = (Arc::clone(self), listening.0.clone());
         let runtime = tokio::runtime::Handle::current();
         let thread = tokio::task::spawn_blocking(move || {
-            let _permit = invocation.permit;
+            let _permit = permit;
             if cx.is_closed() { None } else { Some(runtime.block_on(place.guest.run_in(cx, call))) }
         });
         let cx = &listening.0;
