@@ -218,7 +218,7 @@ pub struct ActionRevision {
     pub memory: MemoryMib,
     /// The backend that it runs on; empty for sequences and triggers.
     #[serde(default)]
-    pub backend: String,
+    pub backend: Arc<str>,
 }
 
 /// What a backend measured beyond time, where it can.

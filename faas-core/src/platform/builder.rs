@@ -270,6 +270,7 @@ impl PlatformBuilder {
             writing: tokio::sync::Mutex::new(()),
             metrics: Metrics::new(),
         });
+        crate::metrics::describe();
         inner.spawn_finisher(orphans);
         inner.register(self.entities).await.map_err(|error| error.with_operation("build"))?;
         Ok(Platform(inner))
@@ -278,7 +279,7 @@ impl PlatformBuilder {
 
 fn check_unique(lanes: &[Arc<Lane>], backend: &dyn Backend) -> Result<(), Error> {
     let name = &backend.info().name;
-    if lanes.iter().any(|lane| lane.name() == name) {
+    if lanes.iter().any(|lane| **lane.name() == **name) {
         let text = format!("two backends are called '{name}': give one of them another name");
         return Err(Error::new(ErrorKind::AlreadyExists, text).with_operation("build"));
     }

@@ -9,10 +9,11 @@ use super::lane::Lane;
 use super::registry::{ActionEntry, Entry, PackageEntry, RuleEntry, Switch, TriggerEntry};
 use super::target::{Deployed, Runs, Target};
 use super::{Inner, Platform};
-use crate::action::{ActionSpec, Parameters};
+use crate::action::{ActionSpec, Limits, Parameters, RetryPolicy};
 use crate::activation::{ActionRevision, ActivationKind, Version};
 use crate::error::{Error, ErrorKind};
 use crate::name::EntityName;
+use crate::payload::Payload;
 use crate::rule::Rule;
 use crate::store::{Entity, EntityKind, Expect, Revision};
 use crate::units::MemoryMib;
@@ -178,10 +179,7 @@ impl Inner {
         spec.check()?;
         let lane = self.lane(spec.backend.as_deref()).map_err(|error| error.with_context("action", &name))?;
         let weight = lane.scheduler.weight(spec.limits.memory);
-        let body = json!({
-            "limits": spec.limits, "retry": spec.retry, "parameters": spec.parameters,
-            "annotations": spec.annotations, "backend": lane.name(), "description": spec.description,
-        });
+        let body = body_of(&spec, &lane)?;
         let planned = self.plan(&name, EntityKind::Action, &body).await?;
         spec.version = planned.version;
         let record = Arc::new(ActionRevision {
@@ -189,7 +187,7 @@ impl Inner {
             version: planned.version,
             kind: ActivationKind::Action,
             memory: spec.limits.memory,
-            backend: lane.name().to_owned(),
+            backend: Arc::clone(lane.name()),
         });
         let own = spec.parameters.clone();
         let deployment =
@@ -216,14 +214,14 @@ impl Inner {
             .map(|member| member.parse::<EntityName>().map(|member| member.resolve(home)))
             .collect::<Result<_, _>>()?;
         self.check_sequence(&name, &members)?;
-        let body = json!({ "components": members });
+        let body = Payload::from_value(&json!({ "components": members }))?;
         let planned = self.plan(&name, EntityKind::Sequence, &body).await?;
         let record = Arc::new(ActionRevision {
             name: name.clone(),
             version: planned.version,
             kind: ActivationKind::Sequence,
             memory: self.sequence_memory(&members),
-            backend: String::new(),
+            backend: "".into(),
         });
         let revision = self.commit(&name, EntityKind::Sequence, planned, body, expect).await?;
         let defaults = self.defaults(&name, Parameters::new());
@@ -241,14 +239,14 @@ impl Inner {
         let _writing = self.writing.lock().await;
         let name = simple_name(name, "trigger")?.resolve(self.registry.home());
         let enabled = self.stored_switch(&name).await?;
-        let body = json!({ "parameters": parameters, "enabled": enabled });
+        let body = Payload::from_value(&json!({ "parameters": parameters, "enabled": enabled }))?;
         let planned = self.plan(&name, EntityKind::Trigger, &body).await?;
         let record = Arc::new(ActionRevision {
             name: name.clone(),
             version: planned.version,
             kind: ActivationKind::Trigger,
             memory: MemoryMib::new(0),
-            backend: String::new(),
+            backend: "".into(),
         });
         let revision = self.commit(&name, EntityKind::Trigger, planned, body, expect).await?;
         let entry =
@@ -266,7 +264,7 @@ impl Inner {
         let _writing = self.writing.lock().await;
         let name = simple_name(name, "package")?.resolve(self.registry.home());
         check_package(Some(name.name()))?;
-        let body = json!({ "parameters": parameters });
+        let body = Payload::from_value(&json!({ "parameters": parameters }))?;
         let planned = self.plan(&name, EntityKind::Package, &body).await?;
         let revision = self.commit(&name, EntityKind::Package, planned, body, expect).await?;
         let entry = PackageEntry { name: name.clone(), parameters };
@@ -293,7 +291,7 @@ impl Inner {
             return Err(missing(&name, "action", &action));
         }
         let enabled = self.stored_switch(&name).await?;
-        let body = json!({ "trigger": trigger, "action": action, "enabled": enabled });
+        let body = Payload::from_value(&json!({ "trigger": trigger, "action": action, "enabled": enabled }))?;
         let planned = self.plan(&name, EntityKind::Rule, &body).await?;
         let revision = self.commit(&name, EntityKind::Rule, planned, body, expect).await?;
         let switch = Switch::new(enabled, revision);
@@ -334,17 +332,19 @@ impl Inner {
 
     async fn stored_switch(&self, name: &EntityName) -> Result<bool, Error> {
         let stored = self.store.entity(name).await?;
-        Ok(stored.is_none_or(|entity| entity.body["enabled"] != Value::Bool(false)))
+        Ok(stored.is_none_or(|entity| entity.body.to_value()["enabled"] != Value::Bool(false)))
     }
 
     async fn store_switch(&self, name: &EntityName, enabled: bool) -> Result<Revision, Error> {
         let entity = self.store.entity(name).await?;
         let mut entity =
             entity.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("'{name}' is not stored")))?;
-        if entity.body["enabled"] == Value::Bool(enabled) {
+        let mut body = entity.body.to_value();
+        if body["enabled"] == Value::Bool(enabled) {
             return Ok(entity.revision);
         }
-        entity.body["enabled"] = enabled.into();
+        body["enabled"] = enabled.into();
+        entity.body = Payload::from_value(&body)?;
         entity.updated = self.entropy.wall_clock();
         entity.version = entity.version.next();
         let expect = Expect::Revision(entity.revision);
@@ -353,9 +353,9 @@ impl Inner {
 
     fn lane(&self, name: Option<&str>) -> Result<Arc<Lane>, Error> {
         let Some(name) = name else { return Ok(Arc::clone(&self.lanes[0])) };
-        let lane = self.lanes.iter().find(|lane| lane.name() == name);
+        let lane = self.lanes.iter().find(|lane| **lane.name() == *name);
         lane.cloned()
-            .ok_or_else(|| Error::unknown("backend", name, self.lanes.iter().map(|lane| lane.name())))
+            .ok_or_else(|| Error::unknown("backend", name, self.lanes.iter().map(|lane| &**lane.name())))
     }
 
     fn target(
@@ -365,7 +365,7 @@ impl Inner {
         defaults: Parameters,
         runs: Runs,
     ) -> Target {
-        let metrics = Arc::new(self.metrics.action(&record.name));
+        let metrics = self.metrics.action(&record.name);
         Target { record, revision, defaults, metrics, runs }
     }
 
@@ -399,7 +399,7 @@ impl Inner {
                 record: Arc::clone(&old.record),
                 revision: old.revision,
                 defaults,
-                metrics: Arc::clone(&old.metrics),
+                metrics: self.metrics.action(&name),
                 runs,
             }));
         }
@@ -417,7 +417,7 @@ impl Inner {
     }
 
     /// What writing an entity would make of its version: the same when nothing changes.
-    async fn plan(&self, name: &EntityName, kind: EntityKind, body: &Value) -> Result<Planned, Error> {
+    async fn plan(&self, name: &EntityName, kind: EntityKind, body: &Payload) -> Result<Planned, Error> {
         // What this process has registered may differ in its code, which is not stored.
         let registered = self.registry.entry(name).is_some();
         Ok(match self.store.entity(name).await? {
@@ -434,7 +434,7 @@ impl Inner {
         name: &EntityName,
         kind: EntityKind,
         planned: Planned,
-        body: Value,
+        body: Payload,
         expect: Expect,
     ) -> Result<Revision, Error> {
         if let (Some(revision), Expect::Any) = (planned.same, expect) {
@@ -456,6 +456,27 @@ impl Inner {
 struct Planned {
     version: Version,
     same: Option<Revision>,
+}
+
+/// What is stored of an action: whatever is not as usual, since there may be very many.
+fn body_of(spec: &ActionSpec, lane: &Lane) -> Result<Payload, Error> {
+    let mut body = Parameters::new();
+    body.insert("backend".into(), (**lane.name()).into());
+    if spec.limits != Limits::default() {
+        body.insert("limits".into(), json!(spec.limits));
+    }
+    if spec.retry != RetryPolicy::default() {
+        body.insert("retry".into(), json!(spec.retry));
+    }
+    for (key, fields) in [("parameters", &spec.parameters), ("annotations", &spec.annotations)] {
+        if !fields.is_empty() {
+            body.insert(key.into(), Value::Object(fields.clone()));
+        }
+    }
+    if !spec.description.is_empty() {
+        body.insert("description".into(), spec.description.as_str().into());
+    }
+    Payload::encode(&body)
 }
 
 fn action_entry(target: Target) -> Entry {

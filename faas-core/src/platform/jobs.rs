@@ -99,7 +99,7 @@ impl Inner {
             version: Version::FIRST,
             kind,
             memory: MemoryMib::new(0),
-            backend: String::new(),
+            backend: "".into(),
         };
         let now = self.entropy.wall_clock();
         Record {

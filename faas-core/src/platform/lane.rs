@@ -11,6 +11,7 @@ use crate::scheduler::{Scheduler, SchedulerConfig};
 
 pub(crate) struct Lane {
     pub(crate) backend: Arc<dyn Backend>,
+    name: Arc<str>,
     pub(crate) scheduler: Scheduler,
     pub(crate) capability: Capability,
     /// Whether an admitted invocation may still find no room, and come back.
@@ -28,6 +29,7 @@ impl Lane {
         let info = backend.info();
         let scheduler = Scheduler::new(info.capacity, config);
         let capability = info.capability;
+        let name = info.name.as_str().into();
         let can_exhaust = matches!(info.capacity, Capacity::Memory(_));
         let (retired, mut inbox) = mpsc::unbounded_channel::<Deployment>();
         let remover = Arc::clone(&backend);
@@ -38,11 +40,11 @@ impl Lane {
                 }
             }
         };
-        (Self { backend, scheduler, capability, can_exhaust, retired }, janitor)
+        (Self { backend, name, scheduler, capability, can_exhaust, retired }, janitor)
     }
 
-    pub(crate) fn name(&self) -> &str {
-        &self.backend.info().name
+    pub(crate) fn name(&self) -> &Arc<str> {
+        &self.name
     }
 
     /// Has a deployment removed; at shutdown, when nobody listens, the backend removes all.

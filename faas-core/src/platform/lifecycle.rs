@@ -8,6 +8,7 @@ use tokio::time::{Instant, timeout_at};
 use super::{Inner, Platform};
 use crate::backend::{Capability, Health};
 use crate::error::Error;
+use crate::metrics;
 use crate::outcome::Status;
 
 /// Whether a platform and its backends can take work.
@@ -85,7 +86,7 @@ impl Platform {
         for lane in &self.0.lanes {
             let health = lane.backend.health().await;
             backends.push(BackendHealth {
-                name: lane.name().to_owned(),
+                name: lane.name().to_string(),
                 capability: lane.capability,
                 health,
             });
@@ -97,7 +98,7 @@ impl Platform {
     #[must_use]
     pub fn stats(&self) -> PlatformStats {
         let backends = self.0.lanes.iter().map(|lane| BackendStats {
-            name: lane.name().to_owned(),
+            name: lane.name().to_string(),
             queued: lane.scheduler.queued(),
             in_use: lane.scheduler.in_use(),
         });
@@ -105,6 +106,22 @@ impl Platform {
             in_flight: self.0.in_flight.under_way(),
             finished: self.0.in_flight.finished(),
             backends: backends.collect(),
+        }
+    }
+
+    /// Publishes the gauges of the platform and its backends through the `metrics` facade: call it before they
+    /// are read, such as from the endpoint that a collector scrapes.
+    ///
+    /// # Cancel safety
+    /// Dropping it leaves some gauges as they were.
+    pub async fn publish_metrics(&self) {
+        let stats = self.stats();
+        metrics::publish_in_flight(usize::try_from(stats.in_flight).unwrap_or(usize::MAX));
+        for (lane, backend) in self.0.lanes.iter().zip(&stats.backends) {
+            metrics::publish_queue(&backend.name, backend.queued);
+            if let Some(pool) = lane.backend.health().await.pool {
+                metrics::publish_pool(&backend.name, &pool);
+            }
         }
     }
 

@@ -23,7 +23,7 @@ pub(crate) struct Target {
     pub(crate) revision: Revision,
     /// Parameters that go under each payload: the package's, then its own.
     pub(crate) defaults: Parameters,
-    pub(crate) metrics: Arc<ActionMetrics>,
+    pub(crate) metrics: ActionMetrics,
     pub(crate) runs: Runs,
 }
 

@@ -4,7 +4,6 @@ mod memory;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::activation::{Activation, ActivationId, Version};
 use crate::error::Error;
@@ -95,8 +94,8 @@ pub struct Entity {
     pub revision: Revision,
     /// When it was written.
     pub updated: Timestamp,
-    /// What else it consists of.
-    pub body: Value,
+    /// What else it consists of, encoded: many entities are kept, and few are looked into.
+    pub body: Payload,
 }
 
 /// What a job asks for.

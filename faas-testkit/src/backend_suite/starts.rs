@@ -99,7 +99,7 @@ pub async fn start_and_end_enclose_the_run(subject: &BackendSubject) -> Vec<Entr
 pub async fn the_record_tells_what_ran_where(subject: &BackendSubject) -> Vec<Entry> {
     let stage = Stage::new(subject).await;
     let done = stage.invoke("echo", json!({})).await;
-    assert_eq!(done.revision.backend, stage.backend.info().name);
+    assert_eq!(*done.revision.backend, *stage.backend.info().name);
     assert_eq!((done.action().as_str(), done.namespace()), ("guest/echo", "guest"));
     assert_eq!(done.revision.version, faas_core::Version::FIRST);
     stage.close().await

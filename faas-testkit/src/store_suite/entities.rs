@@ -6,7 +6,7 @@ use faas_core::ErrorKind;
 use faas_core::store::{Entity, EntityKind, Expect, Revision, Store};
 use serde_json::json;
 
-use super::made::{at, create, entity, refused};
+use super::made::{at, create, encoded, entity, refused};
 
 const KINDS: [EntityKind; 5] =
     [EntityKind::Action, EntityKind::Sequence, EntityKind::Trigger, EntityKind::Rule, EntityKind::Package];
@@ -17,7 +17,7 @@ pub async fn an_entity_is_found_as_it_was_written(store: Arc<dyn Store>) {
         let written = Entity {
             version: faas_core::Version(1, 2, n),
             updated: at(n.into()),
-            body: json!({ "deep": [{ "n": n }, null, "nö"], "big": u64::MAX, "half": 0.5 }),
+            body: encoded(&json!({ "deep": [{ "n": n }, null, "nö"], "big": u64::MAX, "half": 0.5 })),
             ..entity(kind, &format!("entity{n}"))
         };
         let revision = create(&*store, written.clone()).await;
@@ -70,7 +70,7 @@ pub async fn packages_and_namespaces_keep_names_apart(store: Arc<dyn Store>) {
 pub async fn creating_what_exists_is_refused(store: Arc<dyn Store>) {
     let greet = entity(EntityKind::Action, "greet");
     let revision = create(&*store, greet.clone()).await;
-    let second = Entity { body: json!({ "second": true }), ..greet.clone() };
+    let second = Entity { body: encoded(&json!({ "second": true })), ..greet.clone() };
     assert_eq!(refused(store.put_entity(second, Expect::Absent).await), Some(ErrorKind::AlreadyExists));
     assert_eq!(store.entity(&greet.name).await.unwrap(), Some(Entity { revision, ..greet }));
 }
@@ -87,10 +87,10 @@ pub async fn updating_what_is_missing_is_not_found(store: Arc<dyn Store>) {
 pub async fn updating_another_revision_is_a_conflict(store: Arc<dyn Store>) {
     let greet = entity(EntityKind::Action, "greet");
     let first = create(&*store, greet.clone()).await;
-    let updated = Entity { body: json!({ "n": 2 }), ..greet.clone() };
+    let updated = Entity { body: encoded(&json!({ "n": 2 })), ..greet.clone() };
     let second = store.put_entity(updated.clone(), Expect::Revision(first)).await.unwrap();
     for stale in [first, Revision(second.0 + 1)] {
-        let late = Entity { body: json!({ "n": 3 }), ..greet.clone() };
+        let late = Entity { body: encoded(&json!({ "n": 3 })), ..greet.clone() };
         assert_eq!(refused(store.put_entity(late, Expect::Revision(stale)).await), Some(ErrorKind::Conflict));
     }
     assert_eq!(store.entity(&greet.name).await.unwrap(), Some(Entity { revision: second, ..updated }));
@@ -100,7 +100,7 @@ pub async fn updating_another_revision_is_a_conflict(store: Arc<dyn Store>) {
 pub async fn any_creates_and_updates(store: Arc<dyn Store>) {
     let greet = entity(EntityKind::Action, "greet");
     store.put_entity(greet.clone(), Expect::Any).await.unwrap();
-    let updated = Entity { body: json!({ "n": 2 }), ..greet };
+    let updated = Entity { body: encoded(&json!({ "n": 2 })), ..greet };
     let revision = store.put_entity(updated.clone(), Expect::Any).await.unwrap();
     assert_eq!(store.entity(&updated.name).await.unwrap(), Some(Entity { revision, ..updated }));
 }
@@ -176,7 +176,7 @@ pub async fn concurrent_updates_of_one_revision_let_one_win(store: Arc<dyn Store
     let first = create(&*store, greet.clone()).await;
     let tasks: Vec<_> = (0..8)
         .map(|task| {
-            let (store, body) = (Arc::clone(&store), json!({ "task": task }));
+            let (store, body) = (Arc::clone(&store), encoded(&json!({ "task": task })));
             let update = Entity { body: body.clone(), ..greet.clone() };
             tokio::spawn(async move {
                 store.put_entity(update, Expect::Revision(first)).await.map(|revision| (body, revision))

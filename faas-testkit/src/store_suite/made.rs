@@ -111,7 +111,7 @@ pub(super) fn entity(kind: EntityKind, name: &str) -> Entity {
         version: Version::FIRST,
         revision: Revision(0),
         updated: at(0),
-        body: json!({ "name": name }),
+        body: encoded(&json!({ "name": name })),
     }
 }
 
@@ -145,4 +145,9 @@ pub(super) fn number(id: ActivationId) -> u64 {
 /// The kind of error that a call failed with.
 pub(super) fn refused<T>(result: Result<T, Error>) -> Option<ErrorKind> {
     result.err().map(|error| error.kind())
+}
+
+/// A body, encoded.
+pub(super) fn encoded(body: &serde_json::Value) -> Payload {
+    Payload::from_value(body).expect("a JSON object")
 }
