@@ -15,6 +15,7 @@ use crate::error::{Error, ErrorKind};
 use crate::name::EntityName;
 use crate::payload::Payload;
 use crate::rule::Rule;
+use crate::scheduler::RunAverage;
 use crate::store::{Entity, EntityKind, Expect, Revision};
 use crate::units::MemoryMib;
 
@@ -192,7 +193,8 @@ impl Inner {
         let own = spec.parameters.clone();
         let deployment =
             lane.backend.deploy(Arc::new(spec)).await.map_err(|error| error.with_context("action", &name))?;
-        let deployed = Deployed { lane, deployment, weight };
+        let average = lane.averages_runs.then(RunAverage::default);
+        let deployed = Deployed { lane, deployment, weight, average };
         let revision = self.commit(&name, EntityKind::Action, planned, body, expect).await?;
         let runs = Runs::Action(Arc::new(deployed));
         let target = self.target(record, revision, self.defaults(&name, own), runs);

@@ -16,6 +16,8 @@ pub(crate) struct Lane {
     pub(crate) capability: Capability,
     /// Whether an admitted invocation may still find no room, and come back.
     pub(crate) can_exhaust: bool,
+    /// Whether its scheduler goes by how long actions have been running.
+    pub(crate) averages_runs: bool,
     /// Takes deployments that nobody runs any more.
     retired: mpsc::UnboundedSender<Deployment>,
 }
@@ -27,6 +29,7 @@ impl Lane {
         config: SchedulerConfig,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let info = backend.info();
+        let averages_runs = config.policy.uses_expected_run();
         let scheduler = Scheduler::new(info.capacity, config);
         let capability = info.capability;
         let name = info.name.as_str().into();
@@ -40,7 +43,7 @@ impl Lane {
                 }
             }
         };
-        (Self { backend, name, scheduler, capability, can_exhaust, retired }, janitor)
+        (Self { backend, name, scheduler, capability, can_exhaust, averages_runs, retired }, janitor)
     }
 
     pub(crate) fn name(&self) -> &Arc<str> {

@@ -11,7 +11,7 @@ use super::unfinished::{Progress, Unfinished};
 use crate::activation::Activation;
 use crate::error::{Error, ErrorKind};
 use crate::outcome::Status;
-use crate::scheduler::{AdmitRequest, Permit, Ticket};
+use crate::scheduler::{AdmitRequest, Permit, RunAverage, Ticket};
 
 /// A place in the scheduler.
 pub(super) enum Admission {
@@ -38,7 +38,7 @@ impl Inner {
             namespace,
             weight: deployed.weight,
             deadline: Some(start_by),
-            expected_run: Duration::ZERO,
+            expected_run: deployed.average.as_ref().map_or(Duration::ZERO, RunAverage::expected),
             accepted,
         };
         scheduler.enqueue(request).map(Admission::Queued)
@@ -77,6 +77,9 @@ impl Inner {
         match backend.invoke(&deployed.deployment, invocation).await {
             Ok(completion) => {
                 progress.meter(&completion);
+                if let Some(average) = &deployed.average {
+                    average.add(completion.run);
+                }
                 let again = match completion.outcome.status() {
                     Status::Success => false,
                     Status::ApplicationError => retry.on_application_error,

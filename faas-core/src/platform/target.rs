@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::metrics::ActionMetrics;
 use crate::name::EntityName;
 use crate::payload::Payload;
+use crate::scheduler::RunAverage;
 use crate::store::{EntityKind, Revision};
 
 /// One revision of an action or sequence. Whoever runs it holds it, so that an update never changes what an
@@ -40,6 +41,8 @@ pub(crate) struct Deployed {
     pub(crate) deployment: Deployment,
     /// What one run takes of the lane's capacity.
     pub(crate) weight: u32,
+    /// How long it has been running, where the lane goes by that: otherwise a run writes to nothing shared.
+    pub(crate) average: Option<RunAverage>,
 }
 
 impl Deployed {

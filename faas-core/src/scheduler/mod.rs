@@ -5,6 +5,7 @@
 //! lets the next one in when nothing of the run is left.
 
 mod admission;
+mod average;
 mod capacity;
 mod permit;
 mod policy;
@@ -20,6 +21,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use self::admission::Core;
+pub(crate) use self::average::RunAverage;
 pub use self::permit::Permit;
 pub use self::policy::{FairShare, Order, Policy, QueuedJob};
 pub use self::quota::{Quota, QuotaGuard, Quotas};

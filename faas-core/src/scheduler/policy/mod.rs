@@ -26,7 +26,8 @@ pub struct QueuedJob {
     pub arrived: Instant,
     /// When it gives up.
     pub deadline: Instant,
-    /// How long the action has been running on average; zero while unknown.
+    /// How long the action has been running on average, recent runs counting most; zero before the first run
+    /// since it was last updated.
     pub expected_run: Duration,
 }
 
@@ -95,6 +96,15 @@ impl Order {
             Self::EarliestDeadline => Box::new(Ordered::by(|job| job.deadline)),
             Self::FairShare => Box::new(FairShare::default()),
             Self::Custom(make) => make(),
+        }
+    }
+
+    /// Whether it goes by [`QueuedJob::expected_run`]; an application's own may.
+    #[must_use]
+    pub fn uses_expected_run(&self) -> bool {
+        match self {
+            Self::Arrival | Self::EarliestDeadline => false,
+            Self::ShortestFirst | Self::FairShare | Self::Custom(_) => true,
         }
     }
 }
