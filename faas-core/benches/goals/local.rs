@@ -32,7 +32,8 @@ pub(super) fn local_warm_traced(runtime: &Runtime) {
         let backend = TraceLayer::new().around(Arc::new(LocalBackend::new()));
         Platform::builder().backend(backend).actions(actions()).build().await.expect("an app")
     });
-    let subscriber = Dispatch::new(tracing_subscriber::fmt().with_writer(std::io::sink).finish());
+    let subscriber =
+        Dispatch::new(tracing_subscriber::fmt().with_ansi(false).with_writer(std::io::sink).finish());
     let ours = || {
         let _scope = tracing::dispatcher::set_default(&subscriber);
         runtime.block_on(invoke(&app, "noop", ROUNDS))

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tracing::field::Empty;
-use tracing::{Instrument, Span, info_span};
+use tracing::{Instrument, Span, info_span, record_all};
 
 use super::Layer;
 use crate::backend::{Backend, Completion, Deployment, Invocation};
@@ -20,7 +20,7 @@ use crate::error::Error;
 /// | `action`, `namespace`, `backend` | names; the namespace is the one that invoked |
 /// | `attempt` | a number, from 1 |
 /// | `outcome`, `start_kind` | words, once it ended |
-/// | `wait_ms`, `create_ms`, `init_ms`, `run_ms` | milliseconds with fractions, once it ended |
+/// | `wait_us`, `create_us`, `init_us`, `run_us` | whole microseconds, once it ended |
 /// | `error` | why the backend failed, if it did |
 ///
 /// What user code logs lies within the span where it runs in this process.
@@ -55,38 +55,39 @@ impl Layer for TraceLayer {
             cause = invocation.cause.map(tracing::field::display),
             outcome = Empty,
             start_kind = Empty,
-            wait_ms = Empty,
-            create_ms = Empty,
-            init_ms = Empty,
-            run_ms = Empty,
+            wait_us = Empty,
+            create_us = Empty,
+            init_us = Empty,
+            run_us = Empty,
             error = Empty,
         );
-        let ended = backend.invoke(deployment, invocation).instrument(span.clone()).await;
-        if !span.is_disabled() {
-            record(&span, &ended);
-        }
+        let mut running = backend.invoke(deployment, invocation).instrument(span);
+        let ended = (&mut running).await;
+        record(running.span(), &ended);
         ended
     }
 }
 
+/// One call for all fields: subscribers that format them do so at each.
 fn record(span: &Span, ended: &Result<Completion, Error>) {
     match ended {
         Ok(completion) => {
-            span.record("outcome", completion.outcome.status().as_str());
-            span.record("start_kind", completion.start_kind.as_str());
-            span.record("wait_ms", millis(completion.wait));
-            span.record("create_ms", millis(completion.create));
-            span.record("init_ms", millis(completion.init));
-            span.record("run_ms", millis(completion.run));
+            record_all!(
+                span,
+                outcome = completion.outcome.status().as_str(),
+                start_kind = completion.start_kind.as_str(),
+                wait_us = micros(completion.wait),
+                create_us = micros(completion.create),
+                init_us = micros(completion.init),
+                run_us = micros(completion.run)
+            );
         }
-        Err(error) => {
-            span.record("error", tracing::field::display(error));
-        }
+        Err(error) => record_all!(span, error = %error),
     }
 }
 
-fn millis(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e3
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -164,8 +165,8 @@ mod tests {
             ("backend", "scripted"),
             ("outcome", "success"),
             ("start_kind", "warm"),
-            ("wait_ms", "0.0"),
-            ("run_ms", "1.5"),
+            ("wait_us", "0"),
+            ("run_us", "1500"),
             // What runs below is within the span.
             ("message", "running"),
         ];
