@@ -85,6 +85,9 @@ impl Outcome {
         let result = Payload::from_value(&json!({ "error": error }))
             .or_else(|error| Payload::from_value(&json!({ "error": error.message() })))
             .unwrap_or_default();
+        if result.len() > MAX_RESULT {
+            return Self::failed(status, too_long(result.as_bytes(), MAX_RESULT).into());
+        }
         Self { status, result }
     }
 
@@ -101,12 +104,7 @@ impl Outcome {
     #[must_use]
     pub fn from_reply(reply: Vec<u8>, limit: usize) -> Self {
         if reply.len() > limit {
-            return Self::application_error(format!(
-                "The action produced a response that exceeded the allowed length: {} > {limit} bytes. \
-                 The truncated response was: {}",
-                reply.len(),
-                beginning(&reply)
-            ));
+            return Self::application_error(too_long(&reply, limit));
         }
         // Only a reply that spells the word can have the field; all others are spared the decoding.
         let may_have_error = reply.windows(7).any(|window| window == b"\"error\"");
@@ -209,6 +207,15 @@ const BAD_REPLY: &str = "The action did not produce a valid JSON or JSON Array r
 
 /// The most of a refused reply that an error shows, in bytes. Arbitrary; OpenWhisk shows up to 1 MiB.
 const SHOWN: usize = 1024;
+
+fn too_long(reply: &[u8], limit: usize) -> String {
+    format!(
+        "The action produced a response that exceeded the allowed length: {} > {limit} bytes. \
+         The truncated response was: {}",
+        reply.len(),
+        beginning(reply)
+    )
+}
 
 fn beginning(reply: &[u8]) -> String {
     String::from_utf8_lossy(&reply[..reply.len().min(SHOWN)]).into_owned()

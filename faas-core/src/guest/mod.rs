@@ -105,7 +105,7 @@ impl Guest {
         let building = catch_unwind(AssertUnwindSafe(|| init(cx)));
         let built = match building {
             Ok(building) => CatchPanic(building).await,
-            Err(panic) => Err(panic_message(&*panic)),
+            Err(panic) => Err(panic_message(panic)),
         };
         match built {
             Ok(Ok(state)) => {
@@ -164,7 +164,7 @@ impl Running<'_> {
     fn drop_code(&mut self) {
         if let Some(future) = self.future.take() {
             let drop_it = AssertUnwindSafe(|| self.capture.enter(&self.cx.0, || drop(future)));
-            let _ = catch_unwind(drop_it);
+            catch_unwind(drop_it).unwrap_or_else(discard);
         }
     }
 }
@@ -185,13 +185,13 @@ impl Future for Running<'_> {
             let polled = catch_unwind(AssertUnwindSafe(|| code.as_mut().poll(task)));
             if !matches!(polled, Ok(Poll::Pending)) {
                 // Its destructors belong to the run, and may log, and panic.
-                let _ = catch_unwind(AssertUnwindSafe(|| drop(future.take())));
+                catch_unwind(AssertUnwindSafe(|| drop(future.take()))).unwrap_or_else(discard);
             }
             polled
         });
         let outcome = match polled {
             Ok(polled) => ready!(polled),
-            Err(panic) => Outcome::panicked(&panic_message(&*panic)),
+            Err(panic) => Outcome::panicked(&capture.enter(&cx.0, || panic_message(panic))),
         };
         Poll::Ready(cx.close(outcome))
     }
@@ -206,12 +206,34 @@ impl Future for CatchPanic<'_> {
     fn poll(mut self: Pin<&mut Self>, task: &mut std::task::Context<'_>) -> Poll<Self::Output> {
         match catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(task))) {
             Ok(polled) => polled.map(Ok),
-            Err(panic) => Poll::Ready(Err(panic_message(&*panic))),
+            Err(panic) => Poll::Ready(Err(panic_message(panic))),
         }
     }
 }
 
-fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&'static str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "(no message)".to_owned())
+/// Runs user code; a panic is an `Err` with its message.
+#[cfg(feature = "host")]
+pub(crate) fn catch_panic<T>(code: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(code)).map_err(panic_message)
+}
+
+type Panic = Box<dyn std::any::Any + Send>;
+
+fn panic_message(panic: Panic) -> String {
+    match panic.downcast::<String>() {
+        Ok(text) => *text,
+        Err(panic) => {
+            let text = panic.downcast_ref::<&'static str>().map_or("(no message)", |text| text).to_owned();
+            discard(panic);
+            text
+        }
+    }
+}
+
+/// Drops what user code panicked with. Its destructor is user code too: one that panics is caught, and what it
+/// panicked with is leaked, since that could go on for ever.
+fn discard(panic: Panic) {
+    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+        std::mem::forget(again);
+    }
 }
