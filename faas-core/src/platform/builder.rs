@@ -11,14 +11,14 @@ use super::in_flight::InFlight;
 use super::jobs::Waiters;
 use super::lane::Lane;
 use super::registry::Registry;
-use super::unfinished::Progress;
+use super::unfinished::Orphan;
 use super::{Inner, MAX_CAUSAL_DEPTH, Platform};
 use crate::action::{Action, ActionSet, ActionSpec, Code, NativeCode, Parameters};
 use crate::backend::Backend;
 use crate::entropy::Entropy;
 use crate::error::{Error, ErrorKind};
 use crate::metrics::Metrics;
-use crate::name::Namespace;
+use crate::name::{EntityName, Namespace};
 use crate::payload;
 use crate::rule::Rule;
 use crate::scheduler::{Quota, Quotas, SchedulerConfig};
@@ -271,7 +271,7 @@ impl PlatformBuilder {
             metrics: Metrics::new(),
         });
         crate::metrics::describe();
-        inner.spawn_finisher(orphans);
+        tokio::spawn(finish_orphans(orphans));
         inner.register(self.entities).await.map_err(|error| error.with_operation("build"))?;
         Ok(Platform(inner))
     }
@@ -286,19 +286,45 @@ fn check_unique(lanes: &[Arc<Lane>], backend: &dyn Backend) -> Result<(), Error>
     Ok(())
 }
 
-impl Inner {
-    /// Spawns what writes the records that cancelled callers leave behind. It ends with the platform.
-    fn spawn_finisher(self: &Arc<Self>, mut orphans: mpsc::UnboundedReceiver<Box<Progress>>) {
-        let platform = Arc::downgrade(self);
-        self.spawn_background(async move {
-            while let Some(orphan) = orphans.recv().await {
-                let Some(platform) = platform.upgrade() else { return };
-                platform.finish(orphan).await;
+impl Entities {
+    /// Each name is registered once: another of its kind would silently take its place.
+    fn check_unique(&self, home: &Namespace) -> Result<(), Error> {
+        let named = |(name, _): &(String, Parameters)| name.parse::<EntityName>();
+        let names = self
+            .packages
+            .iter()
+            .map(named)
+            .chain(self.actions.iter().map(|spec| Ok(spec.name.clone())))
+            .chain(self.sequences.iter().map(|(name, _)| name.parse::<EntityName>()))
+            .chain(self.triggers.iter().map(named))
+            .chain(self.feeds.iter().map(|feed| Ok(feed.name().clone())))
+            .chain(self.rules.iter().map(|rule| Ok(rule.name().clone())));
+        let mut seen = std::collections::BTreeSet::new();
+        for name in names {
+            let name = name?.resolve(home);
+            if seen.contains(&name) {
+                return Err(Error::new(
+                    ErrorKind::AlreadyExists,
+                    format!("the name '{name}' is registered twice"),
+                ));
             }
-        });
+            seen.insert(name);
+        }
+        Ok(())
     }
+}
 
+/// Writes the records that callers who left did not wait for. It ends with the platform, which lives until the
+/// last of them is written, also after it was shut down.
+async fn finish_orphans(mut orphans: mpsc::UnboundedReceiver<Orphan>) {
+    while let Some(Orphan { platform, progress }) = orphans.recv().await {
+        platform.finish(progress).await;
+    }
+}
+
+impl Inner {
     async fn register(self: &Arc<Self>, entities: Entities) -> Result<(), Error> {
+        entities.check_unique(self.registry.home())?;
         for (name, parameters) in entities.packages {
             self.put_package(&name, parameters, Expect::Any).await?;
         }

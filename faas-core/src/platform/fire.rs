@@ -5,11 +5,13 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::in_flight::Entered;
+use super::invoke::ended;
 use super::registry::{RuleEntry, TriggerEntry};
 use super::target::merge;
 use super::{Inner, Platform};
 use crate::activation::{Activation, ActivationId, ActivationKind, Record, Times, Usage};
-use crate::error::{Error, ErrorKind};
+use crate::error::{BoxError, Error, ErrorKind};
+use crate::guest;
 use crate::log::{LogLine, Stream};
 use crate::name::EntityName;
 use crate::outcome::{Outcome, Status};
@@ -65,11 +67,8 @@ impl Inner {
         event: Event,
     ) -> Result<ActivationId, Error> {
         let entered = self.in_flight.enter()?;
-        if !trigger.switch.is_enabled() {
-            let text = format!("trigger '{}' is disabled: enable it before it is fired", trigger.name);
-            return Err(Error::new(ErrorKind::InvalidArgument, text));
-        }
-        self.check_event(&event.payload).map_err(|error| error.with_context("trigger", &trigger.name))?;
+        self.check_event(trigger, &event.payload)
+            .map_err(|error| error.with_context("trigger", &trigger.name))?;
         self.quotas.admit_fire(trigger.name.namespace())?;
         let id = match &event.id {
             Some(key) => ActivationId::new(event.at, 0).derive(&format!("{}\0{}", trigger.name, key.0)),
@@ -79,12 +78,17 @@ impl Inner {
             return Ok(id);
         }
         let fired = self.apply_rules(trigger, id, None, 0, event)?;
-        match self.store.append(fired.record.clone(), fired.jobs.clone()).await {
-            Ok(()) => self.fan_out(fired, &entered).await?,
-            // Somebody else fired the same event in the meantime.
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error),
-        }
+        let platform = Arc::clone(self);
+        // In a task of its own: a caller who leaves meanwhile leaves no job behind that nobody runs.
+        let firing = tokio::spawn(async move {
+            match platform.store.append(fired.record.clone(), fired.jobs.clone()).await {
+                Ok(()) => platform.fan_out(fired, &entered).await,
+                // Somebody else fired the same event in the meantime.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+                Err(error) => Err(error),
+            }
+        });
+        firing.await.unwrap_or_else(|_| Err(ended()))?;
         Ok(id)
     }
 
@@ -96,27 +100,37 @@ impl Inner {
         claim: Claim,
         entered: Entered,
     ) -> Result<(), Error> {
-        let refused = if job.depth > self.max_causal_depth {
-            Some(format!(
-                "The event is {} events away from its origin, more than {}: rules and actions fire each other in a cycle.",
-                job.depth, self.max_causal_depth
-            ))
-        } else {
-            self.registry.trigger(&format!("/{name}")).err().map(|error| error.message().to_owned())
-        };
-        if let Some(why) = refused {
-            let record = self.bare_record(job, name, ActivationKind::Trigger, &why);
-            return self.finish_bare(claim, record, &entered).await;
+        match self.fire_emitted(job, name) {
+            Ok(fired) => {
+                self.store.finish(claim, fired.record.clone(), fired.jobs.clone()).await?;
+                self.fan_out(fired, &entered).await
+            }
+            Err(error) => {
+                let record = self.bare_record(job, name, ActivationKind::Trigger, error.message());
+                self.finish_bare(claim, record, &entered).await
+            }
         }
-        let trigger = self.registry.trigger(&format!("/{name}"))?;
-        let event = Event { id: None, at: job.accepted, payload: job.payload.clone() };
-        let fired = self.apply_rules(&trigger, job.id, job.cause, job.depth, event)?;
-        self.store.finish(claim, fired.record.clone(), fired.jobs.clone()).await?;
-        self.fan_out(fired, &entered).await
     }
 
-    fn check_event(&self, payload: &Payload) -> Result<(), Error> {
+    fn fire_emitted(&self, job: &Job, name: &EntityName) -> Result<Fired, Error> {
+        if job.depth > self.max_causal_depth {
+            let text = format!(
+                "The event is {} events away from its origin, more than {}: rules and actions fire each other in a cycle.",
+                job.depth, self.max_causal_depth
+            );
+            return Err(Error::new(ErrorKind::InvalidArgument, text));
+        }
+        let trigger = self.registry.trigger(&format!("/{name}"))?;
+        self.check_event(&trigger, &job.payload)?;
+        let event = Event { id: None, at: job.accepted, payload: job.payload.clone() };
+        self.apply_rules(&trigger, job.id, job.cause, job.depth, event)
+    }
+
+    fn check_event(&self, trigger: &TriggerEntry, payload: &Payload) -> Result<(), Error> {
         let refuse = |text: String| Err(Error::new(ErrorKind::InvalidArgument, text));
+        if !trigger.switch.is_enabled() {
+            return refuse(format!("trigger '{}' is disabled: enable it before it is fired", trigger.name));
+        }
         if !payload.is_object() {
             return refuse("the payload of an event must be a JSON object, but is an array".into());
         }
@@ -187,6 +201,16 @@ impl Inner {
         Ok(Fired { record: record.into(), jobs, failed })
     }
 
+    /// What a rule makes of an event.
+    fn map_event(&self, rule: &RuleEntry, event: &Event) -> Result<Option<Payload>, BoxError> {
+        let mapped = guest::catch_panic(|| rule.rule.apply(event));
+        let mapped = mapped.unwrap_or_else(|panic| Err(format!("it panicked: {panic}").into()))?;
+        if let Some(payload) = &mapped {
+            self.check_payload(payload).map_err(|error| error.message().to_owned())?;
+        }
+        Ok(mapped)
+    }
+
     fn apply(
         &self,
         rule: &RuleEntry,
@@ -210,9 +234,7 @@ impl Inner {
             accepted: now,
             not_before: now,
         };
-        let applied = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| rule.rule.apply(event)));
-        let applied = applied.unwrap_or_else(|_| Err("its mapping panicked".into()));
-        match applied {
+        match self.map_event(rule, event) {
             Ok(None) => RuleResult::NoMatch,
             Ok(Some(payload)) => match self.registry.action(&format!("/{action}")) {
                 Ok(target) => match target.merge(payload) {

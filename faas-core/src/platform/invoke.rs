@@ -6,18 +6,20 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::in_flight::Entered;
 use super::run::Admission;
 use super::target::{Runs, Target};
-use super::unfinished::Progress;
+use super::unfinished::{Accepted, Progress};
 use super::{Inner, Platform};
 use crate::action::NamedAction;
 use crate::activation::{Activation, ActivationId, FailedActivation};
 use crate::error::{Error, ErrorKind};
 use crate::name::Namespace;
 use crate::payload::{IntoPayload, Payload};
+use crate::scheduler::deadline_after;
 use crate::store::{Job, Work};
 use crate::units::Timestamp;
 
@@ -110,8 +112,7 @@ impl Platform {
         let payload = payload.into_payload()?;
         let Checked { mut progress, admission } = self.0.check(name, payload, options)?;
         if self.0.durable {
-            self.0.store.accept(vec![job_of(&progress)]).await?;
-            progress.claim = Some(self.0.claim(progress.id).await?);
+            progress = self.0.accept_durably(progress).await?;
         }
         self.0.run(progress, admission).await
     }
@@ -159,9 +160,17 @@ impl Platform {
         let payload = payload.into_payload()?;
         let Checked { mut progress, admission } = self.0.check(name, payload, options)?;
         let id = progress.id;
-        self.0.store.accept(vec![job_of(&progress)]).await?;
         let platform = Arc::clone(&self.0);
+        let (answer, accepted) = oneshot::channel();
+        // What is accepted here is run here: a caller who leaves meanwhile tears nothing apart.
         tokio::spawn(async move {
+            let done = platform.store.accept(vec![job_of(&progress)]).await;
+            let refused = done.is_err();
+            // A caller who has left does not need the answer.
+            let _ = answer.send(done);
+            if refused {
+                return;
+            }
             match platform.claim(id).await {
                 Ok(claim) => {
                     progress.claim = Some(claim);
@@ -172,6 +181,7 @@ impl Platform {
                 }
             }
         });
+        accepted.await.unwrap_or_else(|_| Err(ended()))?;
         Ok(id)
     }
 
@@ -231,7 +241,19 @@ impl Inner {
         Ok(Checked { progress, admission })
     }
 
-    fn check_payload(&self, payload: &Payload) -> Result<(), Error> {
+    /// Accepts and claims a request as a job of the store, in a task of its own: a caller who leaves meanwhile
+    /// leaves no job behind that nobody runs.
+    async fn accept_durably(self: &Arc<Self>, mut progress: Box<Progress>) -> Result<Box<Progress>, Error> {
+        let platform = Arc::clone(self);
+        let accepting = tokio::spawn(async move {
+            platform.store.accept(vec![job_of(&progress)]).await?;
+            progress.claim = Some(platform.claim(progress.id).await?);
+            Ok(Accepted::new(platform, progress))
+        });
+        accepting.await.unwrap_or_else(|_| Err(ended()))?.into_progress().ok_or_else(ended)
+    }
+
+    pub(super) fn check_payload(&self, payload: &Payload) -> Result<(), Error> {
         let refuse = |text: String| Err(Error::new(ErrorKind::InvalidArgument, text));
         if !payload.is_object() {
             return refuse("the payload must be a JSON object, but is an array".into());
@@ -266,7 +288,7 @@ impl Inner {
             claim: None,
             accepted,
             accepted_at,
-            start_by: accepted + wait,
+            start_by: deadline_after(accepted, wait),
             log_level: self.log_level,
             entered,
             quota: None,
@@ -290,6 +312,11 @@ impl Inner {
         let shard = (1_u128 << crate::store::SHARD_BITS) - 1;
         ActivationId::from_u128((id.as_u128() & !shard) | (crate::stripe::thread_number() as u128 & shard))
     }
+}
+
+/// The error of whoever waits for a task that the runtime has ended.
+pub(super) fn ended() -> Error {
+    Error::new(ErrorKind::Closed, "the runtime is shutting down")
 }
 
 fn job_of(progress: &Progress) -> Job {

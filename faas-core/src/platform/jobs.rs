@@ -11,7 +11,7 @@ use super::in_flight::Entered;
 use super::invoke::report;
 use super::run::Admission;
 use super::target::{Runs, Target};
-use super::unfinished::{Progress, Unfinished};
+use super::unfinished::{Orphan, Progress, Unfinished};
 use crate::activation::{
     ActionRevision, Activation, ActivationId, ActivationKind, Record, Times, Usage, Version,
 };
@@ -157,10 +157,10 @@ impl Inner {
     }
 
     /// Leaves writing a record to the finisher: for `Drop`, which cannot wait.
-    pub(super) fn finish_later(&self, progress: Box<Progress>) {
+    pub(super) fn finish_later(self: &Arc<Self>, progress: Box<Progress>) {
         let id = progress.id;
-        if self.finisher.send(progress).is_err() {
-            tracing::error!(activation = %id, "the platform is gone: a cancelled activation has no record");
+        if self.finisher.send(Orphan { platform: Arc::clone(self), progress }).is_err() {
+            tracing::error!(activation = %id, "the runtime is gone: a cancelled activation has no record");
         }
     }
 
@@ -168,8 +168,13 @@ impl Inner {
     pub(super) async fn finish(self: &Arc<Self>, progress: Box<Progress>) {
         match self.write(&progress).await {
             Ok(record) => self.settled(&progress, &record),
-            // The record was written before its writer was dropped.
-            Err(error) if matches!(error.kind(), ErrorKind::AlreadyExists | ErrorKind::Conflict) => {}
+            // Its writer was dropped after it had written and before it could tell, or somebody else was first.
+            Err(error) if matches!(error.kind(), ErrorKind::AlreadyExists | ErrorKind::Conflict) => {
+                let written = self.store.activation(progress.id).await.ok().flatten();
+                if let Some(record) = written.filter(|written| progress.record.as_ref() == Some(written)) {
+                    self.settled(&progress, &record);
+                }
+            }
             Err(error) => tracing::error!(activation = %progress.id, %error, "a record was not written"),
         }
     }

@@ -10,6 +10,7 @@ use crate::backend::{Capability, Health};
 use crate::error::Error;
 use crate::metrics;
 use crate::outcome::Status;
+use crate::scheduler::deadline_after;
 
 /// Whether a platform and its backends can take work.
 #[derive(Clone, Debug)]
@@ -140,7 +141,7 @@ impl Platform {
     /// # Errors
     /// What a backend fails to shut down with; the others are shut down all the same.
     pub async fn shutdown(&self, grace: Duration) -> Result<Shutdown, Error> {
-        let deadline = Instant::now() + grace;
+        let deadline = deadline_after(Instant::now(), grace);
         self.0.close();
         if timeout_at(deadline, self.0.in_flight.idle()).await.is_err() {
             for lane in &self.0.lanes {

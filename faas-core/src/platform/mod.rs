@@ -34,7 +34,7 @@ use self::lane::Lane;
 pub use self::lifecycle::{BackendHealth, BackendStats, PlatformHealth, PlatformStats, Shutdown};
 use self::registry::Registry;
 pub use self::sequence::MAX_SEQUENCE;
-use self::unfinished::Progress;
+use self::unfinished::Orphan;
 use crate::activation::Activation;
 use crate::entropy::Entropy;
 use crate::error::Error;
@@ -62,7 +62,8 @@ struct Inner {
     quotas: Quotas,
     in_flight: InFlight,
     waiters: Waiters,
-    finisher: mpsc::UnboundedSender<Box<Progress>>,
+    /// Takes activations whose caller left.
+    finisher: mpsc::UnboundedSender<Orphan>,
     /// Becomes true when feeds shall end.
     closing: watch::Sender<bool>,
     /// Everything that runs for as long as the platform does.

@@ -11,7 +11,7 @@ use super::unfinished::{Progress, Unfinished};
 use crate::activation::Activation;
 use crate::error::{Error, ErrorKind};
 use crate::outcome::Status;
-use crate::scheduler::{AdmitRequest, Permit, RunAverage, Ticket};
+use crate::scheduler::{AdmitRequest, Permit, RunAverage, Ticket, deadline_after};
 
 /// A place in the scheduler.
 pub(super) enum Admission {
@@ -125,7 +125,7 @@ impl Inner {
             None => {
                 if progress.attempts > 0 {
                     let now = Instant::now();
-                    progress.queue_again(now, now + self.queue_deadline);
+                    progress.queue_again(now, deadline_after(now, self.queue_deadline));
                 }
                 self.admit(deployed, progress.namespace(), progress.start_by, true)?
             }

@@ -202,6 +202,35 @@ impl Progress {
 /// What the record of a cancelled activation says.
 const CANCELLED: &str = "The activation was cancelled: its caller left before it ended.";
 
+/// An activation whose caller left: it keeps the platform until its record is written.
+pub(super) struct Orphan {
+    pub(super) platform: Arc<Inner>,
+    pub(super) progress: Box<Progress>,
+}
+
+/// An accepted activation on its way to whoever runs it. Dropping it is the same as dropping [`Unfinished`].
+pub(super) struct Accepted {
+    platform: Arc<Inner>,
+    progress: Option<Box<Progress>>,
+}
+
+impl Accepted {
+    pub(super) fn new(platform: Arc<Inner>, progress: Box<Progress>) -> Self {
+        Self { platform, progress: Some(progress) }
+    }
+
+    /// Takes it, once.
+    pub(super) fn into_progress(mut self) -> Option<Box<Progress>> {
+        self.progress.take()
+    }
+}
+
+impl Drop for Accepted {
+    fn drop(&mut self) {
+        drop(self.progress.take().map(|progress| Unfinished::new(&self.platform, progress)));
+    }
+}
+
 /// Holds an accepted activation until its record is written. Dropping it before leaves that to the
 /// platform's finisher.
 pub(super) struct Unfinished<'a> {

@@ -16,8 +16,13 @@ use crate::backend::Capacity;
 use crate::error::{Error, ErrorKind};
 use crate::name::Namespace;
 
-/// A deadline for those who have none; tokio's timers reach a little further.
+/// The longest wait; tokio's timers reach a little further.
 const FAR: Duration = Duration::from_secs(86_400 * 365);
+
+/// The deadline of whoever waits for so long from `now` on, which may be for ever.
+pub(crate) fn deadline_after(now: Instant, wait: Duration) -> Instant {
+    now + wait.min(FAR)
+}
 
 /// What a scheduler and its tickets share.
 pub(super) struct Core {
@@ -73,13 +78,13 @@ impl Core {
                     return Err(self.overloaded(queue.len(), request.namespace));
                 }
             }
-            let deadline = request.deadline.or_else(|| now.checked_add(self.queue_deadline));
+            let deadline = request.deadline.unwrap_or_else(|| deadline_after(now, self.queue_deadline));
             let job = QueuedJob {
                 ticket: 0,
                 namespace: Namespace::new(request.namespace)?,
                 weight,
                 arrived: now,
-                deadline: deadline.unwrap_or(now + FAR),
+                deadline,
                 expected_run: request.expected_run,
             };
             let (receiver, job) = queue.join(job);

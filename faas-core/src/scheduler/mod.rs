@@ -21,6 +21,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use self::admission::Core;
+pub(crate) use self::admission::deadline_after;
 pub(crate) use self::average::RunAverage;
 pub use self::permit::Permit;
 pub use self::policy::{FairShare, Order, Policy, QueuedJob};
