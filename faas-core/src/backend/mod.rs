@@ -111,7 +111,12 @@ impl Invocation {
     /// A first attempt with `payload`, outside of any scheduler: for tests and for trying out a backend.
     #[must_use]
     pub fn detached(id: ActivationId, payload: Payload) -> Self {
-        let admitted = Instant::now();
+        Self::detached_at(id, payload, Instant::now())
+    }
+
+    /// [`detached`](Self::detached) at a time that is known.
+    #[must_use]
+    pub fn detached_at(id: ActivationId, payload: Payload, admitted: Instant) -> Self {
         Self {
             id,
             attempt: 1,
