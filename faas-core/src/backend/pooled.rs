@@ -2,24 +2,26 @@
 
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::task::Poll;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{Backend, BackendInfo, Capability, Capacity, Completion, Deployment, Health, Invocation};
-use crate::action::ActionSpec;
+use crate::action::{ActionSpec, BoxFuture};
 use crate::activation::{StartKind, Usage};
 use crate::entropy::Entropy;
 use crate::error::{Error, ErrorKind};
 use crate::outcome::{Outcome, Status};
 use crate::pool::{AcquireRequest, ContainerPool, Lease, Origin, PoolConfig, StartFailed, WarmPool};
 use crate::sandbox::{RunOutput, Sandbox, SandboxFactory};
+
+#[cfg(test)]
+mod tests;
 
 /// A backend that runs actions in the sandboxes of a pool.
 ///
@@ -87,43 +89,11 @@ impl<F: SandboxFactory> Pooled<WarmPool<F>> {
     }
 }
 
-/// What a deployment of a pooled backend keeps. Its orderings are sequential: whoever removes it sets
-/// `removed` and then reads `running`, and a run that ends does the reverse.
+/// What a deployment of a pooled backend keeps.
 struct Deployed {
     backend: Arc<()>,
+    /// Set before its sandboxes are removed: an invocation that comes later destroys its own.
     removed: AtomicBool,
-    running: AtomicUsize,
-    idle: Notify,
-}
-
-/// An invocation that counts as running.
-struct Running<'a>(&'a Deployed);
-
-impl Deployed {
-    fn enter(&self) -> Running<'_> {
-        self.running.fetch_add(1, Ordering::SeqCst);
-        Running(self)
-    }
-
-    async fn until_idle(&self) {
-        loop {
-            let mut idle = pin!(self.idle.notified());
-            idle.as_mut().enable();
-            if self.running.load(Ordering::SeqCst) == 0 {
-                return;
-            }
-            idle.await;
-        }
-    }
-}
-
-impl Drop for Running<'_> {
-    fn drop(&mut self) {
-        let was_last = self.0.running.fetch_sub(1, Ordering::SeqCst) == 1;
-        if was_last && self.0.removed.load(Ordering::SeqCst) {
-            self.0.idle.notify_waiters();
-        }
-    }
 }
 
 #[async_trait]
@@ -141,49 +111,57 @@ impl<P: ContainerPool> Backend for Pooled<P> {
         let refused = |error: Error| error.with_operation("deploy").with_context("action", &spec.name);
         self.check(&spec).map_err(refused)?;
         self.pool.prepare(&spec).await.map_err(refused)?;
-        let state = Deployed {
-            backend: Arc::clone(&self.identity),
-            removed: AtomicBool::new(false),
-            running: AtomicUsize::new(0),
-            idle: Notify::new(),
-        };
+        let state = Deployed { backend: Arc::clone(&self.identity), removed: AtomicBool::new(false) };
         Ok(Deployment::new(spec, state))
     }
 
-    async fn invoke(&self, deployment: &Deployment, invocation: Invocation) -> Result<Completion, Error> {
-        let deployed = self.deployed(deployment)?;
-        let running = deployed.enter();
-        let spec = &deployment.spec;
-        let request =
-            AcquireRequest { spec, namespace: invocation.namespace(spec), deadline: invocation.start_by };
-        let lease = match self.pool.acquire(&request).await {
-            Ok(lease) => lease,
-            Err(error) => return not_started(error, spec, &invocation),
-        };
-        let origin = lease.origin();
-        let begun = Instant::now();
-        let timeout = spec.limits.timeout;
-        let grace = self.info.capability.timeout_granularity;
-        let ran = within(timeout.saturating_add(grace), begun, lease.sandbox().run(&invocation)).await;
-        let run = begun.elapsed();
-        let output = match ran {
-            Ran::Done(output) => output.map_err(|error| failed(error, spec))?,
-            Ran::OutOfTime => RunOutput {
-                outcome: Outcome::timed_out(timeout),
-                logs: Vec::new(),
-                emitted: Vec::new(),
-                usage: Usage::default(),
-            },
-        };
-        let reusable = matches!(output.outcome.status(), Status::Success | Status::ApplicationError);
-        if reusable && !deployed.removed.load(Ordering::SeqCst) {
-            lease.keep();
-        } else {
-            drop(lease);
-        }
-        drop(running);
-        drop(invocation);
-        Ok(completed(output, origin, run))
+    // Written out, because the macro would keep the invocation twice in the future.
+    fn invoke<'a, 'b, 'c>(
+        &'a self,
+        deployment: &'b Deployment,
+        invocation: Invocation,
+    ) -> BoxFuture<'c, Result<Completion, Error>>
+    where
+        'a: 'c,
+        'b: 'c,
+        Self: 'c,
+    {
+        Box::pin(async move {
+            let deployed = self.deployed(deployment)?;
+            let spec = &deployment.spec;
+            let acquired = {
+                let namespace = invocation.namespace(spec);
+                let request = AcquireRequest { spec, namespace, deadline: invocation.start_by };
+                self.pool.acquire(&request).await
+            };
+            let lease = match acquired {
+                Ok(lease) => lease,
+                Err(error) => return not_started(error, spec, &invocation),
+            };
+            let begun = Instant::now();
+            let mut attempt = Attempt { output: None, timer: None };
+            {
+                let mut run = pin!(lease.sandbox().run(&invocation));
+                let grace = self.info.capability.timeout_granularity;
+                let end = || begun.checked_add(spec.limits.timeout.saturating_add(grace));
+                poll_fn(|task| attempt.poll(run.as_mut(), end, task)).await;
+            }
+            let ended = Instant::now();
+            // The invocation, and with it the permit, is dropped last.
+            let output = match attempt.output {
+                Some(Ok(output)) => output,
+                Some(Err(error)) => return Err(failed(error, spec)),
+                None => without_logs(Outcome::timed_out(spec.limits.timeout)),
+            };
+            let reusable = matches!(output.outcome.status(), Status::Success | Status::ApplicationError);
+            let origin = lease.origin();
+            if reusable && !deployed.removed.load(Ordering::Acquire) {
+                lease.keep_at(ended);
+            } else {
+                drop(lease);
+            }
+            Ok(completed(output, origin, ended.saturating_duration_since(begun)))
+        })
     }
 
     async fn ready(&self) {
@@ -193,7 +171,7 @@ impl<P: ContainerPool> Backend for Pooled<P> {
     async fn warm(&self, deployment: &Deployment, count: usize) -> Result<usize, Error> {
         let deployed = self.deployed(deployment)?;
         let spec = &deployment.spec;
-        if deployed.removed.load(Ordering::SeqCst) {
+        if deployed.removed.load(Ordering::Acquire) {
             let text = format!("action '{}' was removed from backend '{}'", spec.name, self.info.name);
             return Err(Error::new(ErrorKind::NotFound, text).with_operation("warm"));
         }
@@ -205,11 +183,9 @@ impl<P: ContainerPool> Backend for Pooled<P> {
 
     async fn remove(&self, deployment: &Deployment) -> Result<(), Error> {
         let deployed = self.deployed(deployment)?;
-        deployed.removed.store(true, Ordering::SeqCst);
+        deployed.removed.store(true, Ordering::Release);
         self.pool.remove(&deployment.spec).await;
-        deployed.until_idle().await;
-        // What ran until now is being destroyed.
-        self.pool.remove(&deployment.spec).await;
+        self.pool.removed(&deployment.spec).await;
         Ok(())
     }
 
@@ -225,28 +201,35 @@ impl<P: ContainerPool> Backend for Pooled<P> {
     }
 }
 
-enum Ran {
-    Done(Result<RunOutput, Error>),
-    OutOfTime,
+/// A run with an end. It keeps its output in place, and has no timer until it has to wait.
+struct Attempt {
+    /// `None` while it runs, and if its time is over.
+    output: Option<Result<RunOutput, Error>>,
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
-/// Polls `run` until `limit` after `begun`. A panic of it is an internal error. The timer is only set once
-/// the run has to wait.
-async fn within(limit: Duration, begun: Instant, run: impl Future<Output = Result<RunOutput, Error>>) -> Ran {
-    let mut run = pin!(run);
-    let mut run = poll_fn(move |task| match catch_unwind(AssertUnwindSafe(|| run.as_mut().poll(task))) {
-        Ok(polled) => polled,
-        Err(_) => Poll::Ready(Err(Error::new(ErrorKind::Internal, "the sandbox panicked"))),
-    });
-    let at_once = poll_fn(|task| Poll::Ready(pin!(&mut run).poll(task))).await;
-    if let Poll::Ready(result) = at_once {
-        return Ran::Done(result);
-    }
-    let Some(end) = begun.checked_add(limit) else { return Ran::Done(run.await) };
-    tokio::select! {
-        biased;
-        result = &mut run => Ran::Done(result),
-        () = sleep_until(end) => Ran::OutOfTime,
+impl Attempt {
+    /// Polls the run, then the timer; it is set when the run has to wait. A panic of the run is an internal error.
+    fn poll(
+        &mut self,
+        run: Pin<&mut impl Future<Output = Result<RunOutput, Error>>>,
+        end: impl FnOnce() -> Option<Instant>,
+        task: &mut Context<'_>,
+    ) -> Poll<()> {
+        let output = &mut self.output;
+        let polled = catch_unwind(AssertUnwindSafe(|| run.poll(task).map(|ran| *output = Some(ran))));
+        match polled {
+            Ok(Poll::Ready(())) => return Poll::Ready(()),
+            Ok(Poll::Pending) => {}
+            Err(_) => {
+                self.output = Some(Err(Error::new(ErrorKind::Internal, "the sandbox panicked")));
+                return Poll::Ready(());
+            }
+        }
+        if self.timer.is_none() {
+            self.timer = end().map(|end| Box::pin(sleep_until(end)));
+        }
+        self.timer.as_mut().map_or(Poll::Pending, |timer| timer.as_mut().poll(task))
     }
 }
 
@@ -273,13 +256,12 @@ fn not_started(error: Error, spec: &ActionSpec, invocation: &Invocation) -> Resu
             init: elapsed,
         },
     };
-    let output = RunOutput {
-        outcome: Outcome::developer_error(error.message()),
-        logs: Vec::new(),
-        emitted: Vec::new(),
-        usage: Usage::default(),
-    };
+    let output = without_logs(Outcome::developer_error(error.message()));
     Ok(completed(output, origin, Duration::ZERO))
+}
+
+fn without_logs(outcome: Outcome) -> RunOutput {
+    RunOutput { outcome, logs: Vec::new(), emitted: Vec::new(), usage: Usage::default() }
 }
 
 fn completed(output: RunOutput, origin: Origin, run: Duration) -> Completion {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{IdleEntry, KeepAlive};
+use crate::units::nanos;
 
 /// Keeps every idle sandbox for the same time, and evicts the one that has been idle for longest.
 ///
@@ -75,9 +76,8 @@ impl KeepAlive for GreedyDual {
     fn used(&mut self, entry: &mut IdleEntry, _: Instant) {
         let uses = self.uses.entry(entry.key).or_insert(0);
         *uses = uses.saturating_add(1);
-        let size = u128::from(entry.memory.mib().max(1));
-        let worth = u128::from(*uses).saturating_mul(entry.cost.as_nanos()) / size;
-        entry.priority = self.clock.saturating_add(u64::try_from(worth).unwrap_or(u64::MAX));
+        let worth = uses.saturating_mul(nanos(entry.cost)) / u64::from(entry.memory.mib().max(1));
+        entry.priority = self.clock.saturating_add(worth);
     }
 
     fn gone(&mut self, key: u64) {

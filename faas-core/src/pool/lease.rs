@@ -16,8 +16,10 @@ pub struct WarmLease<F: SandboxFactory> {
     sandbox: Option<Arc<F::Sandbox>>,
     group: usize,
     slot: usize,
-    origin: Origin,
-    clean: bool,
+    /// `None` if it did not wait; boxed, so that a lease is cheap to move.
+    origin: Option<Box<Origin>>,
+    /// When it was returned for further use.
+    kept: Option<Instant>,
 }
 
 impl<F: SandboxFactory> WarmLease<F> {
@@ -26,14 +28,9 @@ impl<F: SandboxFactory> WarmLease<F> {
         group: usize,
         slot: usize,
         sandbox: Arc<F::Sandbox>,
-        origin: Origin,
+        origin: Option<Box<Origin>>,
     ) -> Self {
-        Self { shared: Arc::clone(shared), sandbox: Some(sandbox), group, slot, origin, clean: false }
-    }
-
-    /// A lease that did not wait.
-    pub(super) fn warm(shared: &Arc<Shared<F>>, group: usize, slot: usize, sandbox: Arc<F::Sandbox>) -> Self {
-        Self::new(shared, group, slot, sandbox, Origin::waited(Duration::ZERO))
+        Self { shared: Arc::clone(shared), sandbox: Some(sandbox), group, slot, origin, kept: None }
     }
 }
 
@@ -46,20 +43,23 @@ impl<F: SandboxFactory> Lease for WarmLease<F> {
     }
 
     fn origin(&self) -> Origin {
-        self.origin
+        self.origin.as_ref().map_or(const { Origin::waited(Duration::ZERO) }, |origin| **origin)
     }
 
-    fn keep(mut self) {
-        self.clean = true;
+    fn keep(self) {
+        self.keep_at(Instant::now());
+    }
+
+    fn keep_at(mut self, now: Instant) {
+        self.kept = Some(now);
     }
 }
 
 impl<F: SandboxFactory> Drop for WarmLease<F> {
     fn drop(&mut self) {
-        // Before it is counted out: what is idle is shared with nobody.
-        self.sandbox = None;
-        let now = Instant::now();
-        self.shared.turn(|turn| turn.give_back(self.group, self.slot, self.clean, now));
+        if let Some(sandbox) = self.sandbox.take() {
+            self.shared.turn(|turn| turn.give_back(self.group, self.slot, sandbox, self.kept));
+        }
     }
 }
 

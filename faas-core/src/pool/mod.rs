@@ -7,7 +7,7 @@ mod reaper;
 mod start;
 mod state;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod turn;
 mod warm;
 
@@ -95,6 +95,10 @@ pub trait ContainerPool: Send + Sync + 'static {
     /// Destroys the idle sandboxes of an action's revision, and leased ones when they are returned.
     fn remove(&self, spec: &Arc<ActionSpec>) -> impl Future<Output = ()> + Send;
 
+    /// Completes when nothing is left of what [`remove`](Self::remove) found of the revision: leases, waiting
+    /// requests, sandboxes.
+    fn removed(&self, spec: &Arc<ActionSpec>) -> impl Future<Output = ()> + Send;
+
     /// What the pool holds and has done.
     fn stats(&self) -> PoolStats;
 
@@ -118,6 +122,9 @@ pub trait Lease: Send + 'static {
 
     /// Returns the sandbox for further use.
     fn keep(self);
+
+    /// Returns the sandbox for further use, as of `now`: for callers who have just looked at the clock.
+    fn keep_at(self, now: Instant);
 }
 
 /// How a leased sandbox came to be.

@@ -16,17 +16,19 @@ use crate::action::ActionSpec;
 use crate::activation::StartKind;
 use crate::sandbox::{Sandbox, SandboxFactory, Shape};
 
-/// What the pool's task is asked to do. A sandbox comes in the `Arc` that its leases shared; by then they have
-/// dropped their clones.
+/// A sandbox out of a slot that nobody leases: it is there, and nobody else has a clone.
+type Returned<F> = Option<Arc<<F as SandboxFactory>::Sandbox>>;
+
+/// What the pool's task is asked to do.
 pub(super) enum Job<F: SandboxFactory> {
     /// See when something expires first.
     Look,
     Create(Underway<F>, Arc<ActionSpec>, Shape),
     Init(Underway<F>, Arc<ActionSpec>, F::Stem, Duration),
-    Resume(Underway<F>, Arc<F::Sandbox>, IdleEntry),
-    Pause(Underway<F>, Arc<F::Sandbox>, IdleEntry),
+    Resume(Underway<F>, Returned<F>, IdleEntry),
+    Pause(Underway<F>, Returned<F>, IdleEntry),
     Grow(Growing<F>),
-    Destroy(Doomed<F>, Arc<F::Sandbox>),
+    Destroy(Doomed<F>, Returned<F>),
     Discard(Doomed<F>, F::Stem),
 }
 
@@ -39,18 +41,18 @@ impl<F: SandboxFactory> Job<F> {
                 underway.init(spec, stem, created, StartKind::Prewarmed).await;
             }
             Self::Resume(underway, sandbox, entry) => {
-                if let Some(sandbox) = Arc::into_inner(sandbox) {
+                if let Some(sandbox) = sandbox.and_then(Arc::into_inner) {
                     underway.resume(sandbox, entry).await;
                 }
             }
             Self::Pause(underway, sandbox, entry) => {
-                if let Some(sandbox) = Arc::into_inner(sandbox) {
+                if let Some(sandbox) = sandbox.and_then(Arc::into_inner) {
                     underway.pause(sandbox, entry).await;
                 }
             }
             Self::Grow(growing) => growing.grow().await,
             Self::Destroy(doomed, sandbox) => {
-                if let Some(sandbox) = Arc::into_inner(sandbox) {
+                if let Some(sandbox) = sandbox.and_then(Arc::into_inner) {
                     sandbox.destroy().await;
                 }
                 drop(doomed);
@@ -237,7 +239,7 @@ impl<F: SandboxFactory> Turn<'_, F> {
 
     /// Puts a paused sandbox behind all others of its group.
     pub(super) fn place_paused(&mut self, index: usize, sandbox: Arc<F::Sandbox>, entry: IdleEntry) {
-        let slot = Slot { sandbox, active: 0, paused: true, dirty: false, entry };
+        let slot = Slot { sandbox: Some(sandbox), active: 0, paused: true, dirty: false, entry };
         let group = &mut self.state.groups[index];
         let slot_index = group.slots.insert(slot);
         group.open.push_front(slot_index);

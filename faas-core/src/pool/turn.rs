@@ -33,6 +33,12 @@ pub(super) struct Later<F: SandboxFactory> {
     pub(super) changed: bool,
 }
 
+impl<F: SandboxFactory> Later<F> {
+    fn is_empty(&self) -> bool {
+        self.jobs.is_empty() && self.grants.is_empty() && !self.returned && !self.changed
+    }
+}
+
 type Answer<F> = Result<Grant<F>, Error>;
 
 /// What a request that entered got.
@@ -49,10 +55,13 @@ impl<F: SandboxFactory> Shared<F> {
         let result = f(&mut turn);
         let later = turn.later;
         drop(state);
-        self.send(later);
+        if !later.is_empty() {
+            self.send(later);
+        }
         result
     }
 
+    #[cold]
     fn send(self: &Arc<Self>, later: Later<F>) {
         let lost: Vec<_> = later.jobs.into_iter().filter_map(|job| self.jobs.send(job).err()).collect();
         if !lost.is_empty() {
@@ -86,12 +95,12 @@ impl<F: SandboxFactory> State<F> {
             }
             self.promised += group.mib;
         }
-        slot.active += 1;
+        let sandbox = slot.lend(group.places)?;
         if slot.active == group.places {
             group.open.remove(position);
         }
         self.counted.warm_starts += 1;
-        Some((index, Arc::clone(&slot.sandbox)))
+        Some((index, sandbox))
     }
 }
 
@@ -111,7 +120,7 @@ impl<F: SandboxFactory> Turn<'_, F> {
         }
         let index = self.group(request.spec, request.namespace, shape);
         if let Some((slot, sandbox)) = self.state.take(index, budget) {
-            return Ok(Entered::Leased(WarmLease::warm(self.shared, index, slot, sandbox)));
+            return Ok(Entered::Leased(WarmLease::new(self.shared, index, slot, sandbox, None)));
         }
         let number = self.state.number();
         let group = &mut self.state.groups[index];
@@ -209,7 +218,7 @@ impl<F: SandboxFactory> Turn<'_, F> {
         if slot.active == 0 {
             self.state.promised += group.mib;
         }
-        slot.active += 1;
+        let Some(sandbox) = slot.lend(group.places) else { return };
         let elapsed = now.saturating_duration_since(waiter.arrived);
         let origin = made.map_or_else(|| Origin::waited(elapsed), |made| made.origin(elapsed));
         let counted = &mut self.state.counted;
@@ -218,21 +227,28 @@ impl<F: SandboxFactory> Turn<'_, F> {
             StartKind::Prewarmed => counted.prewarmed_starts += 1,
             StartKind::Warm => counted.warm_starts += 1,
         }
-        let lease = WarmLease::new(self.shared, index, slot_index, Arc::clone(&slot.sandbox), origin);
+        let lease = WarmLease::new(self.shared, index, slot_index, sandbox, Some(Box::new(origin)));
         self.later.grants.push((waiter.grant, Ok(Grant::new(lease))));
     }
 
-    /// Takes a place back; `clean` if the sandbox may be used again.
-    pub(super) fn give_back(&mut self, index: usize, slot_index: usize, clean: bool, now: Instant) {
+    /// Takes a place back; the sandbox may be used again if it was `kept`.
+    pub(super) fn give_back(
+        &mut self,
+        index: usize,
+        slot_index: usize,
+        sandbox: Arc<F::Sandbox>,
+        kept: Option<Instant>,
+    ) {
         let closed = self.state.closed;
         let group = &mut self.state.groups[index];
         let slot = &mut group.slots[slot_index];
         let was_full = slot.active == group.places;
         slot.active -= 1;
-        slot.dirty |= !clean;
+        slot.sandbox = Some(sandbox);
+        slot.dirty |= kept.is_none();
         let idle = slot.active == 0;
         let unwanted = slot.dirty || closed || (group.retired && group.waiters.is_empty());
-        if unwanted {
+        let Some(now) = kept.filter(|_| !unwanted) else {
             if !was_full {
                 group.close_slot(slot_index);
             }
@@ -241,7 +257,9 @@ impl<F: SandboxFactory> Turn<'_, F> {
                 self.doom_slot(index, slot_index);
                 self.capacity_back();
             }
-        } else if let Some((_, waiter)) = group.waiters.pop_first() {
+            return self.pump();
+        };
+        if let Some((_, waiter)) = group.waiters.pop_first() {
             if idle {
                 self.state.promised -= group.mib;
             }
@@ -257,7 +275,7 @@ impl<F: SandboxFactory> Turn<'_, F> {
             }
             self.capacity_back();
         }
-        if unwanted || !self.state.pending.is_empty() {
+        if !self.state.pending.is_empty() {
             self.pump();
         }
     }
@@ -297,7 +315,7 @@ impl<F: SandboxFactory> Turn<'_, F> {
         made: Option<Made>,
     ) {
         let now = Instant::now();
-        let slot = Slot { sandbox, active: 0, paused: false, dirty: false, entry };
+        let slot = Slot { sandbox: Some(sandbox), active: 0, paused: false, dirty: false, entry };
         let group = &mut self.state.groups[index];
         let slot_index = group.slots.insert(slot);
         if self.state.closed || (group.retired && group.waiters.is_empty()) {
@@ -361,6 +379,11 @@ impl<F: SandboxFactory> Turn<'_, F> {
         }
         self.later.changed = true;
         self.pump();
+    }
+
+    /// Whether anything is left of a revision that was taken away.
+    pub(super) fn remains(&self, spec: &Arc<ActionSpec>) -> bool {
+        groups_of(self.state, spec).into_iter().any(|index| self.state.groups[index].retired)
     }
 
     /// Whether a revision that was taken away still has a sandbox that is not leased.

@@ -67,6 +67,18 @@ impl<F: SandboxFactory> WarmPool<F> {
         }
     }
 
+    /// Completes when `is_so`, which is asked again whenever a sandbox was made or destroyed.
+    async fn until(&self, is_so: impl Fn(&Turn<'_, F>) -> bool + Send) {
+        loop {
+            let mut changed = pin!(self.shared.changed.notified());
+            changed.as_mut().enable();
+            if self.shared.turn(|turn| is_so(turn)) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
     /// A warm sandbox, if there is one.
     fn try_acquire(&self, request: &AcquireRequest<'_>) -> Option<WarmLease<F>> {
         let mut state = self.shared.lock();
@@ -76,7 +88,7 @@ impl<F: SandboxFactory> WarmPool<F> {
         let group = state.find(request.spec, request.namespace)?;
         let (slot, sandbox) = state.take(group, self.shared.bounds.budget)?;
         drop(state);
-        Some(WarmLease::warm(&self.shared, group, slot, sandbox))
+        Some(WarmLease::new(&self.shared, group, slot, sandbox, None))
     }
 
     /// The way of a request without a warm sandbox.
@@ -165,14 +177,11 @@ impl<F: SandboxFactory> ContainerPool for WarmPool<F> {
     async fn remove(&self, spec: &Arc<ActionSpec>) {
         let shape = self.shared.factory.shape(spec);
         self.shared.turn(|turn| turn.retire(spec, &shape));
-        loop {
-            let mut changed = pin!(self.shared.changed.notified());
-            changed.as_mut().enable();
-            if !self.shared.turn(|turn| turn.retires(spec)) {
-                return;
-            }
-            changed.await;
-        }
+        self.until(|turn| !turn.retires(spec)).await;
+    }
+
+    async fn removed(&self, spec: &Arc<ActionSpec>) {
+        self.until(|turn| !turn.remains(spec)).await;
     }
 
     fn stats(&self) -> PoolStats {
@@ -181,14 +190,7 @@ impl<F: SandboxFactory> ContainerPool for WarmPool<F> {
 
     async fn drain(&self) {
         self.shared.turn(|turn| turn.close());
-        loop {
-            let mut changed = pin!(self.shared.changed.notified());
-            changed.as_mut().enable();
-            if self.shared.lock().is_empty() {
-                return;
-            }
-            changed.await;
-        }
+        self.until(|turn| turn.state.is_empty()).await;
     }
 }
 

@@ -120,6 +120,13 @@ impl Drop for Creating {
     }
 }
 
+/// No time at all where a test has none to spare.
+async fn spend(time: Duration) {
+    if !time.is_zero() {
+        sleep(time).await;
+    }
+}
+
 async fn act(fault: Option<Option<Fault>>) -> Result<(), Error> {
     match fault.flatten() {
         None => Ok(()),
@@ -161,7 +168,7 @@ impl SandboxFactory for Mock {
             tally.live.insert(number, shape.memory.mib().into());
             tally.most_mib = tally.most_mib.max(tally.mib());
         }
-        sleep(time).await;
+        spend(time).await;
         act(fault).await?;
         drop(creating);
         Ok(live)
@@ -173,14 +180,14 @@ impl SandboxFactory for Mock {
             (script.init, script.init_faults.pop_front())
         };
         self.counting().inits += 1;
-        sleep(time).await;
+        spend(time).await;
         act(fault).await?;
         Ok(MockSandbox { live: stem, mock: self.clone(), spec: Arc::clone(spec), paused: false })
     }
 
     async fn discard(&self, stem: Live) {
         let time = self.script().destroy;
-        sleep(time).await;
+        spend(time).await;
         drop(stem);
     }
 
@@ -204,9 +211,7 @@ impl Sandbox for MockSandbox {
             (script.run, script.run_faults.pop_front(), script.outcomes.pop_front())
         };
         self.mock.counting().runs += 1;
-        if !time.is_zero() {
-            sleep(time).await;
-        }
+        spend(time).await;
         act(fault).await?;
         let outcome = outcome.unwrap_or_else(|| Outcome::success(Payload::empty()));
         Ok(RunOutput { outcome, logs: Vec::new(), emitted: Vec::new(), usage: Usage::default() })
@@ -217,7 +222,7 @@ impl Sandbox for MockSandbox {
             let mut script = self.mock.script();
             (script.pause, script.pause_faults.pop_front())
         };
-        sleep(time).await;
+        spend(time).await;
         act(fault).await?;
         self.mock.counting().pauses += 1;
         self.paused = true;
@@ -229,7 +234,7 @@ impl Sandbox for MockSandbox {
             let mut script = self.mock.script();
             (script.resume, script.resume_faults.pop_front())
         };
-        sleep(time).await;
+        spend(time).await;
         act(fault).await?;
         assert!(self.paused, "only what is paused is resumed");
         self.mock.counting().resumes += 1;
@@ -239,7 +244,7 @@ impl Sandbox for MockSandbox {
 
     async fn destroy(self) {
         let time = self.mock.script().destroy;
-        sleep(time).await;
+        spend(time).await;
     }
 }
 
