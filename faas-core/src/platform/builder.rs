@@ -343,9 +343,7 @@ impl Inner {
             )
             .await?;
         }
-        for rule in entities.rules {
-            self.put_rule(rule, Expect::Any).await?;
-        }
+        self.put_rules(entities.rules).await?;
         self.check_stored_rules().await?;
         for feed in entities.feeds {
             self.spawn_feed(feed);

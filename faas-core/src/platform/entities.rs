@@ -275,8 +275,29 @@ impl Inner {
         Ok(revision)
     }
 
-    pub(super) async fn put_rule(&self, rule: Box<dyn Rule>, expect: Expect) -> Result<Revision, Error> {
+    async fn put_rule(&self, rule: Box<dyn Rule>, expect: Expect) -> Result<Revision, Error> {
         let _writing = self.writing.lock().await;
+        let (name, entry, revision) = self.make_rule(rule, expect).await?;
+        self.registry.put([(name, entry)])?;
+        Ok(revision)
+    }
+
+    /// Publishes many rules in one step.
+    pub(super) async fn put_rules(&self, rules: Vec<Box<dyn Rule>>) -> Result<(), Error> {
+        let _writing = self.writing.lock().await;
+        let mut entries = Vec::with_capacity(rules.len());
+        for rule in rules {
+            let (name, entry, _) = self.make_rule(rule, Expect::Any).await?;
+            entries.push((name, entry));
+        }
+        self.registry.put(entries)
+    }
+
+    async fn make_rule(
+        &self,
+        rule: Box<dyn Rule>,
+        expect: Expect,
+    ) -> Result<(EntityName, Entry, Revision), Error> {
         let home = self.registry.home();
         let name = rule.name().resolve(home);
         if name.package().is_some() {
@@ -298,8 +319,7 @@ impl Inner {
         let revision = self.commit(&name, EntityKind::Rule, planned, body, expect).await?;
         let switch = Switch::new(enabled, revision);
         let entry = RuleEntry { name: name.clone(), trigger, action, rule, switch };
-        self.registry.put([(name, Entry::Rule(Arc::new(entry)))])?;
-        Ok(revision)
+        Ok((name, Entry::Rule(Arc::new(entry)), revision))
     }
 
     /// A stored rule is only a name: without its code it would silently match nothing.

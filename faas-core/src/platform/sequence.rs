@@ -14,8 +14,13 @@ use crate::name::EntityName;
 use crate::outcome::Outcome;
 use crate::payload::Payload;
 
-/// The most members that a sequence may have once inner sequences are counted by theirs. Source: OpenWhisk.
+/// The most members that a sequence may have once inner sequences are counted by theirs, and the deepest that
+/// sequences may nest. Source: OpenWhisk.
 pub const MAX_SEQUENCE: usize = 50;
+
+const TOO_MANY: &str = "Too many actions in the sequence.";
+const ITSELF: &str = "Sequence may not refer to itself.";
+const MISSING: &str = "Sequence component does not exist.";
 
 impl Inner {
     /// Runs a sequence to its record, whose logs are the ids of its members' activations.
@@ -24,6 +29,11 @@ impl Inner {
         members: &[EntityName],
         mut unfinished: Unfinished<'_>,
     ) -> Result<Activation, Error> {
+        // It may have grown since it was made, by what became of its members.
+        let name = unfinished.progress().target.name().clone();
+        if let Err(why @ (TOO_MANY | ITSELF)) = self.measure(&name, members, 1) {
+            return unfinished.conclude(Outcome::application_error(why), Times::default(), Vec::new()).await;
+        }
         let warming = self.warm_later_members(members, unfinished.progress());
         let mut payload = std::mem::take(&mut unfinished.progress().payload);
         let mut logs = Vec::with_capacity(members.len());
@@ -33,7 +43,7 @@ impl Inner {
             let step = match self.run_member(unfinished.progress(), member, payload).await {
                 Ok(step) => step,
                 Err(error) if error.kind() == ErrorKind::NotFound => {
-                    outcome = Outcome::application_error("Sequence component does not exist.");
+                    outcome = Outcome::application_error(MISSING);
                     break;
                 }
                 Err(error) => return unfinished.fail(error).await,
@@ -108,24 +118,43 @@ impl Inner {
         if members.is_empty() {
             return refuse("No component specified for the sequence.".into());
         }
+        let is_gone = |member: &&EntityName| self.registry.action(&format!("/{member}")).is_err();
+        match self.measure(name, members, 1) {
+            Ok(_) => Ok(()),
+            Err(MISSING) => match members.iter().find(is_gone) {
+                Some(member) => refuse(format!("{MISSING} ({member})")),
+                None => refuse(format!("{MISSING} (in an inner sequence)")),
+            },
+            Err(TOO_MANY) => refuse(format!("{TOO_MANY} (more than {MAX_SEQUENCE})")),
+            Err(why) => refuse(why.into()),
+        }
+    }
+
+    /// How many actions `members` of the sequence called `name` come to, `depth` levels down.
+    fn measure(
+        &self,
+        name: &EntityName,
+        members: &[EntityName],
+        depth: usize,
+    ) -> Result<usize, &'static str> {
+        if depth > MAX_SEQUENCE {
+            return Err(TOO_MANY);
+        }
         let mut atoms = 0;
-        let mut waiting: Vec<EntityName> = members.to_vec();
-        while let Some(member) = waiting.pop() {
-            if member == *name {
-                return refuse("Sequence may not refer to itself.".into());
+        for member in members {
+            if member == name {
+                return Err(ITSELF);
             }
-            let Ok(target) = self.registry.action(&format!("/{member}")) else {
-                return refuse(format!("Sequence component does not exist. ({member})"));
+            let target = self.registry.action(&format!("/{member}")).map_err(|_| MISSING)?;
+            atoms += match &target.runs {
+                Runs::Action(_) => 1,
+                Runs::Sequence(inner) => self.measure(name, inner, depth + 1)?,
             };
-            match &target.runs {
-                Runs::Action(_) => atoms += 1,
-                Runs::Sequence(inner) => waiting.extend(inner.iter().cloned()),
-            }
             if atoms > MAX_SEQUENCE {
-                return refuse(format!("Too many actions in the sequence. (more than {MAX_SEQUENCE})"));
+                return Err(TOO_MANY);
             }
         }
-        Ok(())
+        Ok(atoms)
     }
 
     /// The memory that a sequence is recorded with: the most of its members. Source: OpenWhisk.
