@@ -99,7 +99,7 @@ impl LogBuffer {
         }
         text.truncate(keep);
         self.left = 0;
-        if !text.is_empty() {
+        if !text.is_empty() && self.lines.len() < MAX_LINES {
             self.lines.push(LogLine { at, stream, text });
         }
     }

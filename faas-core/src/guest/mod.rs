@@ -200,6 +200,14 @@ impl Future for Running<'_> {
 /// A future whose panic is an `Err` with its message.
 struct CatchPanic<'a>(BoxFuture<'a, Result<State, BoxError>>);
 
+impl Drop for CatchPanic<'_> {
+    /// User code may panic when it is dropped, too: whether it was cut off or came to its end.
+    fn drop(&mut self) {
+        let code = std::mem::replace(&mut self.0, Box::pin(std::future::pending()));
+        catch_unwind(AssertUnwindSafe(|| drop(code))).unwrap_or_else(discard);
+    }
+}
+
 impl Future for CatchPanic<'_> {
     type Output = Result<Result<State, BoxError>, String>;
 

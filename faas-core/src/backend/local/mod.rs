@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::time::Instant;
 
 use self::place::Place;
 use super::{Backend, BackendInfo, BackendUrl, Cancel, Capability, Capacity, Completion, Deployment, Health};
@@ -20,6 +21,7 @@ use crate::entropy::Entropy;
 use crate::error::{Error, ErrorKind};
 use crate::outcome::Status;
 use crate::payload;
+use crate::scheduler::deadline_after;
 
 /// Runs actions in this process.
 ///
@@ -220,11 +222,11 @@ impl Backend for LocalBackend {
             return Err(Error::new(ErrorKind::NotFound, text));
         }
         match &deployed.places {
-            Places::One(place) => Ok(place.invoke(&mut invocation).await),
+            Places::One(place) => place.invoke(&mut invocation).await,
             Places::PerNamespace(_) => {
                 let namespace = invocation.namespace(&deployed.spec).to_owned();
                 let place = deployed.place(&namespace)?;
-                let completion = place.invoke(&mut invocation).await;
+                let completion = place.invoke(&mut invocation).await?;
                 if completion.outcome.status() == Status::DeveloperError {
                     deployed.discard(&namespace, &place);
                 }
@@ -240,7 +242,8 @@ impl Backend for LocalBackend {
         if count == 0 {
             return Ok(0);
         }
-        match deployed.place(deployed.spec.name.namespace())?.start().await.1 {
+        let start_by = deadline_after(Instant::now(), Duration::MAX);
+        match deployed.place(deployed.spec.name.namespace())?.start(start_by).await?.1 {
             Ok(()) => Ok(1),
             Err(outcome) => Err(Error::new(ErrorKind::InitFailed, outcome.error().unwrap_or_default())),
         }

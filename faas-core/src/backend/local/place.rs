@@ -8,7 +8,7 @@ use std::task::{Context as TaskContext, Poll, ready};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
-use tokio::time::{Instant, Sleep, sleep_until, timeout};
+use tokio::time::{Instant, Sleep, sleep_until, timeout, timeout_at};
 
 use super::LocalBackend;
 use crate::action::ActionSpec;
@@ -16,7 +16,7 @@ use crate::activation::{StartKind, Usage};
 use crate::backend::{Completion, Invocation};
 use crate::context::Context;
 use crate::entropy::Entropy;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::guest::{Call, Guest, Reply, Running};
 use crate::outcome::Outcome;
 use crate::scheduler::Permit;
@@ -50,28 +50,35 @@ impl Place {
         self.guest.needs_init()
     }
 
-    /// Initialises the guest unless it is; all but one caller wait for the one.
-    pub(super) async fn start(&self) -> (Start, Result<(), Outcome>) {
+    /// Initialises the guest unless it is; all but one caller wait for the one, until `start_by`.
+    pub(super) async fn start(&self, start_by: Instant) -> Result<(Start, Result<(), Outcome>), Error> {
         let warm = Start { kind: StartKind::Warm, wait: Duration::ZERO, init: Duration::ZERO };
         if self.started.load(Ordering::Acquire) {
-            return (warm, Ok(()));
+            return Ok((warm, Ok(())));
         }
         let arrived = Instant::now();
-        let _turn = self.initialising.lock().await;
+        let turn = timeout_at(start_by, self.initialising.lock()).await;
         let wait = arrived.elapsed();
+        let _turn = turn.map_err(|_| self.waited_too_long(wait))?;
         if self.started.load(Ordering::Acquire) {
-            return (Start { wait, ..warm }, Ok(()));
+            return Ok((Start { wait, ..warm }, Ok(())));
         }
         let began = Instant::now();
         let limit = self.limit();
         let ready =
             timeout(limit, self.guest.init()).await.unwrap_or_else(|_| Err(Outcome::init_timed_out(limit)));
         self.started.store(ready.is_ok(), Ordering::Release);
-        (Start { kind: StartKind::Cold, wait, init: began.elapsed() }, ready)
+        Ok((Start { kind: StartKind::Cold, wait, init: began.elapsed() }, ready))
     }
 
-    pub(super) async fn invoke(self: &Arc<Self>, invocation: &mut Invocation) -> Completion {
-        let (start, ready) = self.start().await;
+    fn waited_too_long(&self, wait: Duration) -> Error {
+        let text = format!("waited {wait:?} for the initialisation by another invocation");
+        let error = Error::new(ErrorKind::DeadlineExceeded, text).temporary(true);
+        error.with_context("action", &self.guest.spec().name)
+    }
+
+    pub(super) async fn invoke(self: &Arc<Self>, invocation: &mut Invocation) -> Result<Completion, Error> {
+        let (start, ready) = self.start(invocation.start_by).await?;
         let began = if start.kind == StartKind::Warm && start.wait.is_zero() {
             invocation.admitted
         } else {
@@ -85,7 +92,7 @@ impl Place {
             }
             Ok(()) => self.run_here(invocation, began).await,
         };
-        Completion {
+        Ok(Completion {
             outcome: reply.outcome,
             start_kind: start.kind,
             wait: start.wait,
@@ -95,7 +102,7 @@ impl Place {
             logs: reply.logs,
             emitted: reply.emitted,
             usage: Usage::default(),
-        }
+        })
     }
 
     fn limit(&self) -> Duration {
