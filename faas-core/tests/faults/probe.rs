@@ -127,7 +127,9 @@ pub(crate) fn local() -> PlatformBuilder {
 
 /// The same on another backend.
 pub(crate) fn on(backend: impl faas_core::Backend) -> PlatformBuilder {
-    Platform::builder().backend(backend).store(MemoryStore::new().with_max_records(1_000_000))
+    Platform::builder()
+        .backend(backend)
+        .store(MemoryStore::new().with_max_records(1_000_000).with_max_age(std::time::Duration::MAX))
 }
 
 pub(crate) fn empty() -> Value {
