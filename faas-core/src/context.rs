@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::action::{ActionSpec, BoxFuture, State};
 use crate::activation::ActivationId;
 use crate::error::{Error, ErrorKind};
-use crate::guest::{Bound, Reply};
+use crate::guest::{Bound, OwnBound, Reply};
 use crate::log::{LogBuffer, LogLine, Stream};
 use crate::name::EntityName;
 use crate::outcome::Outcome;
@@ -57,7 +57,7 @@ pub(crate) struct ContextInner {
     pub(crate) attempt: u32,
     /// On the host's monotonic clock.
     pub(crate) deadline: Duration,
-    pub(crate) bound: Arc<Bound>,
+    pub(crate) bound: Arc<OwnBound>,
     pub(crate) out: Mutex<Out>,
 }
 

@@ -147,7 +147,6 @@ pub mod error;
 
 pub mod prelude;
 
-#[cfg(feature = "host")]
 mod stripe;
 
 #[doc(hidden)]

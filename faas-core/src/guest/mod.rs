@@ -6,6 +6,7 @@
 mod capture;
 
 use std::future::Future;
+use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -21,6 +22,7 @@ use crate::error::{BoxError, Error, ErrorKind};
 use crate::log::{LogBuffer, LogLine};
 use crate::outcome::Outcome;
 use crate::payload::Payload;
+use crate::stripe::OwnArcs;
 
 /// What a guest is asked to run.
 #[derive(Clone, Debug)]
@@ -61,10 +63,23 @@ impl Bound {
     }
 }
 
+/// The action as the contexts of one thread hold it, so that threads count no references together.
+pub(crate) struct OwnBound(Arc<Bound>);
+
+impl Deref for OwnBound {
+    type Target = Bound;
+
+    fn deref(&self) -> &Bound {
+        &self.0
+    }
+}
+
 /// An action of this program, bound to a host: one sandbox's worth of it.
 pub struct Guest {
     code: NativeCode,
     bound: Arc<Bound>,
+    /// What contexts hold.
+    own: OwnArcs<OwnBound>,
 }
 
 impl Guest {
@@ -77,7 +92,11 @@ impl Guest {
             let text = "the action has no Rust code in this program".to_owned();
             return Err(Error::new(ErrorKind::Unsupported, text).with_context("action", &spec.name));
         };
-        Ok(Self { code: code.clone(), bound: Arc::new(Bound { spec, host, state: OnceLock::new() }) })
+        Ok(Self {
+            code: code.clone(),
+            bound: Arc::new(Bound { spec, host, state: OnceLock::new() }),
+            own: OwnArcs::new(),
+        })
     }
 
     /// The action.
@@ -131,7 +150,7 @@ impl Guest {
             id: call.id,
             attempt: call.attempt,
             deadline: call.deadline,
-            bound: Arc::clone(&self.bound),
+            bound: self.own.get(|| OwnBound(Arc::clone(&self.bound))),
             out: Mutex::new(out),
         }))
     }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use serde_json::{Value, json};
 
 use super::lane::Lane;
@@ -409,7 +408,7 @@ impl Inner {
             if name.package() != Some(package.name()) {
                 continue;
             }
-            let old = entry.target.load_full();
+            let old = entry.target();
             let (own, runs) = match &old.runs {
                 Runs::Action(deployed) => {
                     (deployed.spec().parameters.clone(), Runs::Action(Arc::clone(deployed)))
@@ -417,7 +416,7 @@ impl Inner {
                 Runs::Sequence(members) => (Parameters::new(), Runs::Sequence(Arc::clone(members))),
             };
             let defaults = self.defaults(&name, own);
-            entry.target.store(Arc::new(Target {
+            entry.replace(Arc::new(Target {
                 record: Arc::clone(&old.record),
                 revision: old.revision,
                 defaults,
@@ -431,7 +430,7 @@ impl Inner {
     fn publish(&self, name: EntityName, entry: Entry) -> Result<(), Error> {
         match (self.registry.entry(&name), &entry) {
             (Some(Entry::Action(old)), Entry::Action(new)) => {
-                old.target.store(new.target.load_full());
+                old.replace(new.target());
                 Ok(())
             }
             _ => self.registry.put([(name, entry)]),
@@ -502,7 +501,7 @@ fn body_of(spec: &ActionSpec, lane: &Lane) -> Result<Payload, Error> {
 }
 
 fn action_entry(target: Target) -> Entry {
-    Entry::Action(Arc::new(ActionEntry { target: ArcSwap::from_pointee(target) }))
+    Entry::Action(Arc::new(ActionEntry::new(target)))
 }
 
 /// The name of an entity that is never in a package.

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::in_flight::Entered;
 use super::run::Admission;
-use super::target::{Runs, Target};
+use super::target::{OwnTarget, Runs};
 use super::unfinished::{Accepted, Progress};
 use super::{Inner, Platform};
 use crate::action::NamedAction;
@@ -271,7 +271,7 @@ impl Inner {
     /// A request of now that has not come far.
     pub(super) fn accept(
         &self,
-        target: Arc<Target>,
+        target: Arc<OwnTarget>,
         payload: Payload,
         wait: Duration,
         entered: Entered,

@@ -10,7 +10,7 @@ use super::Inner;
 use super::in_flight::Entered;
 use super::invoke::report;
 use super::run::Admission;
-use super::target::{Runs, Target};
+use super::target::{OwnTarget, Runs};
 use super::unfinished::{Orphan, Progress, Unfinished};
 use crate::activation::{
     ActionRevision, Activation, ActivationId, ActivationKind, Record, Times, Usage, Version,
@@ -29,15 +29,11 @@ impl Inner {
         progress: Box<Progress>,
         admission: Option<Admission>,
     ) -> Result<Activation, Error> {
-        match &progress.target.runs {
-            Runs::Action(deployed) => {
-                let deployed = Arc::clone(deployed);
-                self.run_action(&deployed, Unfinished::new(self, progress), admission).await
-            }
-            Runs::Sequence(members) => {
-                let members = Arc::clone(members);
-                Box::pin(self.run_sequence(&members, Unfinished::new(self, progress))).await
-            }
+        let target = Arc::clone(&progress.target);
+        let unfinished = Unfinished::new(self, progress);
+        match &target.runs {
+            Runs::Action(deployed) => self.run_action(deployed, unfinished, admission).await,
+            Runs::Sequence(members) => Box::pin(self.run_sequence(members, unfinished)).await,
         }
     }
 
@@ -76,7 +72,7 @@ impl Inner {
         }
     }
 
-    fn progress_of(&self, target: Arc<Target>, job: Job, claim: Claim, entered: Entered) -> Box<Progress> {
+    fn progress_of(&self, target: Arc<OwnTarget>, job: Job, claim: Claim, entered: Entered) -> Box<Progress> {
         let mut progress = self.accept(target, job.payload, self.queue_deadline, entered);
         progress.id = job.id;
         progress.invoker = job.invoker;

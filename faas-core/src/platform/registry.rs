@@ -11,12 +11,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 
-use super::target::Target;
+use super::target::{OwnTarget, Target};
 use crate::action::Parameters;
 use crate::error::{Error, ErrorKind};
 use crate::name::{EntityName, Namespace};
 use crate::rule::Rule;
 use crate::store::{EntityKind, Revision};
+use crate::stripe::OwnArcs;
 
 /// Names are looked up by their path, `[package/]name`, within a namespace.
 #[derive(Clone, PartialEq, Eq)]
@@ -39,7 +40,30 @@ type Map<K, V> = HashMap<K, V, BuildHasherDefault<DefaultHasher>>;
 
 /// An action or sequence: what its name stands for now.
 pub(crate) struct ActionEntry {
-    pub(crate) target: ArcSwap<Target>,
+    target: ArcSwap<Target>,
+    own: OwnArcs<OwnTarget>,
+}
+
+impl ActionEntry {
+    pub(crate) fn new(target: Target) -> Self {
+        Self { target: ArcSwap::from_pointee(target), own: OwnArcs::new() }
+    }
+
+    /// What the name stands for now.
+    pub(crate) fn target(&self) -> Arc<Target> {
+        self.target.load_full()
+    }
+
+    /// The same, to be held for an activation.
+    pub(crate) fn own_target(&self) -> Arc<OwnTarget> {
+        self.own.get(|| OwnTarget::new(self.target.load_full()))
+    }
+
+    /// Lets the name stand for something else from now on.
+    pub(crate) fn replace(&self, target: Arc<Target>) {
+        self.target.store(target);
+        self.own.clear();
+    }
 }
 
 /// A trigger with its default parameters.
@@ -98,7 +122,7 @@ pub(crate) enum Entry {
 impl Entry {
     pub(crate) fn kind(&self) -> EntityKind {
         match self {
-            Self::Action(entry) => entry.target.load().entity_kind(),
+            Self::Action(entry) => entry.target().entity_kind(),
             Self::Trigger(_) => EntityKind::Trigger,
             Self::Rule(_) => EntityKind::Rule,
             Self::Package(_) => EntityKind::Package,
@@ -162,9 +186,9 @@ impl Registry {
     }
 
     /// The action or sequence that `name` stands for.
-    pub(crate) fn action(&self, name: &str) -> Result<Arc<Target>, Error> {
+    pub(crate) fn action(&self, name: &str) -> Result<Arc<OwnTarget>, Error> {
         self.with_entry(name, "action", |entry| match entry {
-            Entry::Action(entry) => Some(entry.target.load_full()),
+            Entry::Action(entry) => Some(entry.own_target()),
             _ => None,
         })
     }

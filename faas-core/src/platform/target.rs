@@ -1,5 +1,6 @@
 //! What an action's or sequence's name stands for at one revision.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -26,6 +27,28 @@ pub(crate) struct Target {
     pub(crate) defaults: Parameters,
     pub(crate) metrics: ActionMetrics,
     pub(crate) runs: Runs,
+}
+
+/// A target as the activations of one thread hold it, so that threads count no references together.
+pub(crate) struct OwnTarget {
+    target: Arc<Target>,
+    /// What the records of these activations hold: the thread's own copy.
+    pub(crate) own_record: Arc<ActionRevision>,
+}
+
+impl OwnTarget {
+    pub(crate) fn new(target: Arc<Target>) -> Self {
+        let own_record = Arc::new(ActionRevision::clone(&target.record));
+        Self { target, own_record }
+    }
+}
+
+impl Deref for OwnTarget {
+    type Target = Target;
+
+    fn deref(&self) -> &Target {
+        &self.target
+    }
 }
 
 /// How it is run.

@@ -9,7 +9,7 @@ use tracing::level_filters::LevelFilter;
 
 use super::Inner;
 use super::in_flight::Entered;
-use super::target::{Runs, Target};
+use super::target::{OwnTarget, Runs};
 use crate::activation::{Activation, ActivationId, Record, StartKind, Times, Usage};
 use crate::backend::{Cancel, Completion, Invocation};
 use crate::context::Emitted;
@@ -25,7 +25,7 @@ use crate::units::Timestamp;
 
 /// An accepted request and how far it has come.
 pub(super) struct Progress {
-    pub(super) target: Arc<Target>,
+    pub(super) target: Arc<OwnTarget>,
     pub(super) id: ActivationId,
     pub(super) payload: Payload,
     pub(super) invoker: Option<Namespace>,
@@ -127,7 +127,7 @@ impl Progress {
         let record = Record {
             id: self.id,
             invoker: self.invoker.clone(),
-            revision: Arc::clone(&self.target.record),
+            revision: Arc::clone(&self.target.own_record),
             start_kind: end.start_kind,
             start,
             end: start.after(end.times.billable()),
