@@ -9,6 +9,19 @@ use crate::sandbox::Shape;
 use crate::units::MemoryMib;
 
 /// What a [`WarmPool`](super::WarmPool) may use and keeps ready.
+///
+/// ```
+/// use std::time::Duration;
+/// use faas_core::MemoryMib;
+/// use faas_core::pool::{GreedyDual, PoolConfig};
+/// let config = PoolConfig {
+///     memory: MemoryMib::new(8192),
+///     stems_per_shape: 1,
+///     keep_alive: Box::new(GreedyDual::new().with_ttl(Duration::from_secs(1800))),
+///     ..PoolConfig::default()
+/// };
+/// assert_eq!(config.cold_starts_per_action, 8);
+/// ```
 pub struct PoolConfig {
     /// The memory of all its sandboxes together.
     pub memory: MemoryMib,

@@ -1,11 +1,15 @@
 //! Pools: cold, prewarmed and warm sandboxes, keep-alive and eviction.
 
 mod config;
+mod ending;
+mod evict;
 mod keep_alive;
 mod lease;
+mod queue;
 mod reaper;
 mod start;
 mod state;
+mod stems;
 #[cfg(test)]
 pub(crate) mod tests;
 mod turn;

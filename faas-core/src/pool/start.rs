@@ -1,15 +1,13 @@
 //! Starts: sandboxes that are created, initialised or resumed, by tasks of the pool's own.
 
-use std::collections::VecDeque;
 use std::error::Error as StdError;
 use std::fmt;
-use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-use super::reaper::{Doomed, Job};
+use super::reaper::Doomed;
 use super::state::Shared;
 use super::turn::Turn;
 use super::{IdleEntry, Origin};
@@ -18,9 +16,6 @@ use crate::activation::StartKind;
 use crate::error::{Error, ErrorKind};
 use crate::outcome::Outcome;
 use crate::sandbox::{Sandbox, SandboxFactory, Shape};
-
-/// How long the pool waits after a stem cell could not be created. Arbitrary.
-const STEM_RETRY: Duration = Duration::from_secs(1);
 
 /// Where a start that no request caused leaves its error.
 pub(super) type Report = Arc<Mutex<Option<Error>>>;
@@ -238,175 +233,7 @@ fn init_failed(message: String, made: Made, source: Option<Error>) -> Error {
     Error::new(ErrorKind::InitFailed, message).with_source(failed)
 }
 
-/// A stem that is created ahead of any request. Dropping it gives its memory back.
-pub(super) struct Growing<F: SandboxFactory> {
-    shared: Arc<Shared<F>>,
-    shape: Shape,
-    mib: u64,
-    done: bool,
-}
-
-impl<F: SandboxFactory> Growing<F> {
-    pub(super) async fn grow(mut self) {
-        let shared = Arc::clone(&self.shared);
-        let begun = Instant::now();
-        match shared.factory.create(&self.shape).await {
-            Ok(stem) => {
-                self.done = true;
-                shared.turn(|turn| turn.shelve(&self.shape, self.mib, stem, begun.elapsed()));
-            }
-            Err(error) => tracing::debug!(%error, shape = ?self.shape, "a stem cell could not be created"),
-        }
-    }
-}
-
-impl<F: SandboxFactory> Drop for Growing<F> {
-    fn drop(&mut self) {
-        if self.done {
-            return;
-        }
-        self.shared.turn(|turn| {
-            turn.grown(&self.shape);
-            turn.state.used -= self.mib;
-            let retry_at = Instant::now() + STEM_RETRY;
-            if let Some(shelf) = turn.state.shelves.get_mut(&self.shape) {
-                shelf.retry_at = Some(retry_at);
-                turn.look_at(Some(retry_at));
-            }
-            turn.later.changed = true;
-            turn.pump();
-        });
-    }
-}
-
-/// Whether a start could begin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Begun {
-    Yes,
-    /// As many are under way as may be.
-    Bounded,
-    /// There is no memory now.
-    NoRoom,
-}
-
-/// Starts that wait for memory before others in the queue.
-#[derive(Default)]
-struct Ahead {
-    mib: u64,
-    starts: usize,
-}
-
 impl<F: SandboxFactory> Turn<'_, F> {
-    /// Begins what can begin: queued starts first, then stems with the memory that is left.
-    pub(super) fn pump(&mut self) {
-        // Jobs that nobody takes would keep the pool alive, and it them.
-        if self.state.closed || self.state.unattended.is_some() {
-            return;
-        }
-        let mut ahead = Ahead::default();
-        let (mut kept, mut moved) = (VecDeque::new(), VecDeque::new());
-        for group in mem::take(&mut self.state.pending) {
-            let progressed = self.begin_queued(group, &mut ahead);
-            let more = !self.state.groups[group].queued.is_empty();
-            self.state.groups[group].listed = more;
-            if more {
-                // Who got something waits behind those that got nothing.
-                if progressed { moved.push_back(group) } else { kept.push_back(group) }
-            }
-        }
-        kept.append(&mut moved);
-        self.state.pending = kept;
-        if self.state.pending.is_empty() && !self.state.shelves.is_empty() {
-            self.refill();
-        }
-    }
-
-    fn begin_queued(&mut self, index: usize, ahead: &mut Ahead) -> bool {
-        let (mut next, mut progressed) = (0, false);
-        while let Some(cause) = self.state.groups[index].queued.get(next).copied() {
-            let begun = self
-                .begin_made(index, || Cause::Request(cause))
-                .unwrap_or_else(|| self.begin_cold(index, || Cause::Request(cause), next, ahead));
-            match begun {
-                Begun::Yes => {
-                    self.state.groups[index].queued.remove(next);
-                    progressed = true;
-                }
-                Begun::NoRoom => {
-                    let mib = self.state.groups[index].mib;
-                    ahead.mib += mib;
-                    ahead.starts += 1;
-                    self.make_room(ahead.mib);
-                    next += 1;
-                }
-                Begun::Bounded => break,
-            }
-        }
-        progressed
-    }
-
-    /// Begins with a sandbox of the group that is paused, or a stem cell.
-    fn begin_made(&mut self, index: usize, cause: impl FnOnce() -> Cause) -> Option<Begun> {
-        let group = &mut self.state.groups[index];
-        if let Some(slot) = group.open.iter().copied().rfind(|slot| group.slots[*slot].paused) {
-            self.begin_resume(index, slot);
-            return Some(Begun::Yes);
-        }
-        let (stem, created) = self.state.shelves.get_mut(&group.shape)?.stems.pop()?;
-        let spec = Arc::clone(&group.spec);
-        let underway = self.underway(index, false, cause());
-        self.later.jobs.push(Job::Init(underway, spec, stem, created));
-        Some(Begun::Yes)
-    }
-
-    fn begin_cold(
-        &mut self,
-        index: usize,
-        cause: impl FnOnce() -> Cause,
-        waiting: usize,
-        ahead: &Ahead,
-    ) -> Begun {
-        let group = &self.state.groups[index];
-        let bounds = &self.shared.bounds;
-        if group.creating + waiting >= bounds.cold_starts_per_action
-            || self.state.creating + ahead.starts >= bounds.cold_starts
-        {
-            return Begun::Bounded;
-        }
-        if self.state.used + ahead.mib + group.mib > bounds.budget {
-            return Begun::NoRoom;
-        }
-        let (spec, shape) = (Arc::clone(&group.spec), group.shape.clone());
-        self.state.used += group.mib;
-        self.state.creating += 1;
-        self.state.counted.created += 1;
-        self.state.groups[index].creating += 1;
-        let underway = self.underway(index, true, cause());
-        self.later.jobs.push(Job::Create(underway, spec, shape));
-        Begun::Yes
-    }
-
-    /// Begins a start that no request waits for; it takes nobody's place and nobody's memory.
-    pub(super) fn begin_ahead(&mut self, index: usize, report: &Report) -> Begun {
-        let cause = || Cause::Warm(Arc::clone(report));
-        if let Some(begun) = self.begin_made(index, cause) {
-            self.pump();
-            return begun;
-        }
-        if !self.state.pending.is_empty() {
-            return Begun::NoRoom;
-        }
-        self.begin_cold(index, cause, 0, &Ahead::default())
-    }
-
-    fn begin_resume(&mut self, index: usize, slot: usize) {
-        let group = &mut self.state.groups[index];
-        group.close_slot(slot);
-        let slot = group.slots.remove(slot);
-        let underway = self.underway(index, false, Cause::Upkeep);
-        self.later.jobs.push(Job::Resume(underway, slot.sandbox, slot.entry));
-    }
-
     /// Counts a start in.
     pub(super) fn underway(&mut self, index: usize, cold: bool, cause: Cause) -> Underway<F> {
         let group = &mut self.state.groups[index];
@@ -441,51 +268,5 @@ impl<F: SandboxFactory> Turn<'_, F> {
 
     fn is_unwanted(&self, index: usize) -> bool {
         self.state.closed || (self.state.groups[index].retired && !self.is_awaited(index))
-    }
-
-    /// Creates stems until every shelf has its number, as far as memory is free.
-    fn refill(&mut self) {
-        let bounds = &self.shared.bounds;
-        let state = &mut *self.state;
-        for (shape, shelf) in &mut state.shelves {
-            let mib = u64::from(shape.memory.mib());
-            if shelf.stems.len() + shelf.creating < shelf.target
-                && shelf.retry_at.is_some_and(|at| Instant::now() < at)
-            {
-                continue;
-            }
-            while shelf.stems.len() + shelf.creating < shelf.target
-                && state.creating < bounds.cold_starts
-                && state.used + mib <= bounds.budget
-            {
-                shelf.creating += 1;
-                state.creating += 1;
-                state.used += mib;
-                state.counted.created += 1;
-                let (shared, shape) = (Arc::clone(self.shared), shape.clone());
-                self.later.jobs.push(Job::Grow(Growing { shared, shape, mib, done: false }));
-            }
-        }
-    }
-
-    fn grown(&mut self, shape: &Shape) {
-        self.state.creating -= 1;
-        if let Some(shelf) = self.state.shelves.get_mut(shape) {
-            shelf.creating = shelf.creating.saturating_sub(1);
-        }
-    }
-
-    fn shelve(&mut self, shape: &Shape, mib: u64, stem: F::Stem, created: Duration) {
-        self.grown(shape);
-        let closed = self.state.closed;
-        match self.state.shelves.get_mut(shape) {
-            Some(shelf) if !closed && shelf.stems.len() < shelf.target => {
-                shelf.retry_at = None;
-                shelf.stems.push((stem, created));
-            }
-            _ => self.discard(mib, stem),
-        }
-        self.later.changed = true;
-        self.pump();
     }
 }

@@ -22,7 +22,7 @@ use crate::sandbox::{SandboxFactory, Shape};
 pub(super) struct Turn<'a, F: SandboxFactory> {
     pub(super) shared: &'a Arc<Shared<F>>,
     pub(super) state: &'a mut State<F>,
-    pub(super) later: Later<F>,
+    pub(super) later: &'a mut Later<F>,
 }
 
 /// What is sent outside the lock, because it wakes others or runs destructors.
@@ -31,6 +31,15 @@ pub(super) struct Later<F: SandboxFactory> {
     pub(super) grants: Vec<(oneshot::Sender<Answer<F>>, Answer<F>)>,
     pub(super) returned: bool,
     pub(super) changed: bool,
+    /// What may be the last of its kind, and then drops user code.
+    pub(super) specs: Vec<Arc<ActionSpec>>,
+}
+
+impl<F: SandboxFactory> Default for Later<F> {
+    fn default() -> Self {
+        let (jobs, grants, specs) = (Vec::new(), Vec::new(), Vec::new());
+        Self { jobs, grants, returned: false, changed: false, specs }
+    }
 }
 
 impl<F: SandboxFactory> Later<F> {
@@ -49,11 +58,10 @@ pub(super) enum Entered<F: SandboxFactory> {
 
 impl<F: SandboxFactory> Shared<F> {
     pub(super) fn turn<R>(self: &Arc<Self>, f: impl FnOnce(&mut Turn<'_, F>) -> R) -> R {
-        let later = Later { jobs: Vec::new(), grants: Vec::new(), returned: false, changed: false };
+        // Made before the lock is taken, so that it is dropped after, even if a keep-alive policy panics.
+        let mut later = Later::default();
         let mut state = self.lock();
-        let mut turn = Turn { shared: self, state: &mut state, later };
-        let result = f(&mut turn);
-        let later = turn.later;
+        let result = f(&mut Turn { shared: self, state: &mut state, later: &mut later });
         drop(state);
         if !later.is_empty() {
             self.send(later);
@@ -351,87 +359,5 @@ impl<F: SandboxFactory> Turn<'_, F> {
             self.tidy(index);
             self.pump();
         }
-    }
-
-    /// Forgets a group that has nothing left.
-    pub(super) fn tidy(&mut self, index: usize) {
-        if !self.state.groups.get(index).is_some_and(Group::is_empty) {
-            return;
-        }
-        let group = self.state.groups.remove(index);
-        self.state.keep_alive.gone(group.key);
-        unlink(self.state, &group.spec, &group.namespace, index);
-    }
-
-    /// Takes a revision away: what is idle is destroyed, what is leased when it is returned.
-    pub(super) fn retire(&mut self, spec: &Arc<ActionSpec>, shape: &Shape) {
-        for index in groups_of(self.state, spec) {
-            let namespace = mem::take(&mut self.state.groups[index].namespace);
-            unlink(self.state, spec, &namespace, index);
-            self.state.groups[index].retired = true;
-            self.doom_idle(index);
-            self.tidy(index);
-        }
-        let own_stems = shape.artifact.is_some() && self.state.shelves.get(shape).is_some_and(|s| !s.fixed);
-        if own_stems {
-            self.doom_stems(shape);
-            self.state.shelves.remove(shape);
-        }
-        self.later.changed = true;
-        self.pump();
-    }
-
-    /// Whether anything is left of a revision that was taken away.
-    pub(super) fn remains(&self, spec: &Arc<ActionSpec>) -> bool {
-        groups_of(self.state, spec).into_iter().any(|index| self.state.groups[index].retired)
-    }
-
-    /// Whether a revision that was taken away still has a sandbox that is not leased.
-    pub(super) fn retires(&self, spec: &Arc<ActionSpec>) -> bool {
-        groups_of(self.state, spec).into_iter().map(|index| &self.state.groups[index]).any(|group| {
-            group.retired
-                && (group.underway > group.claimed.try_into().unwrap_or(usize::MAX) || group.destroying > 0)
-        })
-    }
-
-    /// Refuses everything from now on, and destroys what is not leased.
-    pub(super) fn close(&mut self) {
-        if mem::replace(&mut self.state.closed, true) {
-            return;
-        }
-        let groups: Vec<usize> = self.state.groups.iter().map(|(index, _)| index).collect();
-        for index in groups {
-            for (_, waiter) in mem::take(&mut self.state.groups[index].waiters) {
-                let error = Error::new(ErrorKind::Closed, "the pool is drained");
-                self.later.grants.push((waiter.grant, Err(error)));
-            }
-            self.settle(index, None);
-            self.doom_idle(index);
-            self.tidy(index);
-        }
-        let shapes: Vec<Shape> = self.state.shelves.keys().cloned().collect();
-        for shape in &shapes {
-            self.doom_stems(shape);
-        }
-        self.later.returned = true;
-        self.later.changed = true;
-    }
-}
-
-fn groups_of<F: SandboxFactory>(state: &State<F>, spec: &Arc<ActionSpec>) -> Vec<usize> {
-    let of_spec = |(_, group): &(usize, &Group<F>)| Arc::ptr_eq(&group.spec, spec);
-    state.groups.iter().filter(of_spec).map(|(index, _)| index).collect()
-}
-
-/// Makes new requests for a revision and namespace begin a group of their own.
-fn unlink<F: SandboxFactory>(state: &mut State<F>, spec: &Arc<ActionSpec>, namespace: &str, index: usize) {
-    let Some(revision) = state.revisions.get_mut(&address(spec)) else { return };
-    if revision.own == Some(index) {
-        revision.own = None;
-    } else if revision.foreign.get(namespace) == Some(&index) {
-        revision.foreign.remove(namespace);
-    }
-    if revision.own.is_none() && revision.foreign.is_empty() {
-        state.revisions.remove(&address(spec));
     }
 }

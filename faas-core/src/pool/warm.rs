@@ -9,8 +9,9 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
 use super::lease::{Waiting, WarmLease};
+use super::queue::Begun;
 use super::reaper::attend;
-use super::start::{Begun, Report};
+use super::start::Report;
 use super::state::{Bounds, Shared, Shelf, State};
 use super::turn::{Entered, Turn};
 use super::{AcquireRequest, ContainerPool, PoolConfig, PoolStats};

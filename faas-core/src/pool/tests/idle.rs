@@ -119,3 +119,13 @@ async fn paused_sandboxes_are_evicted_and_expire_too() {
     assert_eq!((subject.pool.stats().expirations, subject.pool.stats().memory), (1, 0));
     subject.assert_quiet();
 }
+
+#[tokio::test(start_paused = true)]
+async fn warming_counts_what_is_paused_and_leaves_it_so() {
+    let (subject, a) = (paused_after(1000), action("a"));
+    subject.make_idle(&a).await;
+    pass(1005).await;
+    assert_eq!(subject.pool.warm(&a, "_", 2).await.unwrap(), 2);
+    assert_eq!((subject.pool.stats().idle, subject.pool.stats().paused), (1, 1));
+    assert_eq!((subject.mock.tally().created, subject.mock.tally().resumes), (2, 0));
+}
