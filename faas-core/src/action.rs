@@ -65,6 +65,10 @@ pub trait Action: Send + Sync + 'static {
     ///
     /// # Errors
     /// Whatever the code fails with; it becomes an application error.
+    ///
+    /// # Cancel safety
+    /// A backend drops it at an await point when its time is over or its caller left, as the backend's `Capability`
+    /// tells; what the code needs to keep, it keeps before the await.
     fn call(
         &self,
         cx: Context,
@@ -73,6 +77,9 @@ pub trait Action: Send + Sync + 'static {
 }
 
 /// An action whose name is known when it is compiled, for typed calls such as `app.call::<greet>(…)`.
+///
+/// # Behavior
+/// - `NAME` is the name of `spec`, whatever the instance.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be called by type",
     label = "only a function with `#[action]` has a name that is known when it is compiled"
@@ -83,6 +90,10 @@ pub trait NamedAction: Action {
 }
 
 /// An action with its types erased: bytes in, outcome out. Every [`Action`] is one.
+///
+/// # Behavior
+/// - `spec` and the names are those of the typed action.
+/// - `call` maps inputs, outputs and errors to outcomes as [`Action`] says; a panic passes through it.
 pub trait ErasedAction: Send + Sync + 'static {
     /// Its name, limits and annotations.
     fn spec(&self) -> ActionSpec;
@@ -150,11 +161,11 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// The longest timeout.
+    /// The longest timeout. Arbitrary.
     pub const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
-    /// The largest log limit, in bytes.
+    /// The largest log limit, in bytes. Source: OpenWhisk's 10 MB.
     pub const MAX_LOGS: u64 = 10 << 20;
-    /// The largest concurrency.
+    /// The largest concurrency. Arbitrary.
     pub const MAX_CONCURRENCY: u32 = 1_000;
 
     /// Checks every limit against its range.
@@ -220,7 +231,7 @@ pub struct RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// The largest number of retries.
+    /// The largest number of retries. Arbitrary.
     pub const MAX_RETRIES: u32 = 100;
 
     /// The longest pause after attempt number `attempt` (from 1).

@@ -117,7 +117,7 @@ impl<'de> Deserialize<'de> for ActivationId {
 pub struct Version(pub u32, pub u32, pub u32);
 
 impl Version {
-    /// The first version of an entity.
+    /// The first version of an entity. Source: OpenWhisk.
     pub const FIRST: Self = Self(0, 0, 1);
 
     /// The version after an update.

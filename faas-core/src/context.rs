@@ -22,6 +22,10 @@ pub const MAX_EMITTED: usize = 1_000;
 /// The clocks, timers and randomness of the place where user code runs.
 ///
 /// A sandbox gets them from its platform, so that one seed decides a whole run.
+///
+/// # Behavior
+/// - `monotonic` never goes back; `wall` may, where somebody sets the clock.
+/// - `sleep` lasts at least `duration`, by `monotonic`. Dropping it forgets the timer.
 pub trait Host: Send + Sync + 'static {
     /// Wall-clock time.
     fn wall(&self) -> Timestamp;

@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind};
 /// The longest segment of a name, in characters. Source: OpenWhisk's `EntityName` pattern.
 pub const MAX_SEGMENT: usize = 256;
 
-/// The namespace that stands for the platform's own until an entity is registered.
+/// The namespace that stands for the platform's own until an entity is registered. Source: OpenWhisk.
 pub const DEFAULT_NAMESPACE: &str = "_";
 
 /// Checks one segment of a name: a namespace, a package, or an entity's own name.

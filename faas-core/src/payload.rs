@@ -204,6 +204,9 @@ impl<'de> Deserialize<'de> for Payload {
 }
 
 /// What the dynamic calls take as a payload: a [`Payload`], a [`Value`], JSON text, or `()` for `{}`.
+///
+/// # Behavior
+/// - What is neither object nor array, or nests too deeply, is refused, whatever form it has.
 pub trait IntoPayload {
     /// Turns the value into a payload.
     ///

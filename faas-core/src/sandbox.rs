@@ -58,6 +58,9 @@ pub trait SandboxFactory: Send + Sync + 'static {
     /// # Errors
     /// `InvalidArgument` or `Unsupported` when it cannot run the action; `Unavailable` when the engine cannot be
     /// reached.
+    ///
+    /// # Cancel safety
+    /// Dropping it leaves nothing behind but what may be used again, such as a cached artifact.
     fn prepare(&self, spec: &Arc<ActionSpec>) -> impl Future<Output = Result<(), Error>> + Send;
 
     /// The shape that an action needs.
@@ -67,12 +70,18 @@ pub trait SandboxFactory: Send + Sync + 'static {
     ///
     /// # Errors
     /// `Unavailable`, temporary, when the engine cannot be reached; `Internal` when it refuses.
+    ///
+    /// # Cancel safety
+    /// Dropping it leaves nothing behind: what was made so far is destroyed, by the factory itself.
     fn create(&self, shape: &Shape) -> impl Future<Output = Result<Self::Stem, Error>> + Send;
 
     /// Binds a stem to an action, initialising user code.
     ///
     /// # Errors
     /// `InitFailed` when user code fails, `SandboxLost` when the stem is gone.
+    ///
+    /// # Cancel safety
+    /// Dropping it destroys the stem.
     fn init(
         &self,
         stem: Self::Stem,
@@ -80,9 +89,15 @@ pub trait SandboxFactory: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Self::Sandbox, Error>> + Send;
 
     /// Destroys a stem.
+    ///
+    /// # Cancel safety
+    /// A pool runs it to its end, unless the runtime ends first; [`sweep`](Self::sweep) finds what is left then.
     fn discard(&self, stem: Self::Stem) -> impl Future<Output = ()> + Send;
 
     /// Removes what an earlier process of this pool left behind, and tells how many sandboxes that were.
+    ///
+    /// # Cancel safety
+    /// Dropping it leaves what it has not removed; it can be repeated.
     fn sweep(&self) -> impl Future<Output = usize> + Send;
 }
 
@@ -99,21 +114,33 @@ pub trait Sandbox: Send + Sync + 'static {
     ///
     /// # Errors
     /// `SandboxLost` when the sandbox died of no fault of the action's; `Unavailable` when it cannot be reached.
+    ///
+    /// # Cancel safety
+    /// Dropping it stops the run; the sandbox is then destroyed and not used again.
     fn run(&self, invocation: &Invocation) -> impl Future<Output = Result<RunOutput, Error>> + Send;
 
     /// Pauses an idle sandbox.
     ///
     /// # Errors
     /// `SandboxLost`; the sandbox is then destroyed.
+    ///
+    /// # Cancel safety
+    /// A pool runs it to its end, unless the runtime ends first.
     fn pause(&mut self) -> impl Future<Output = Result<(), Error>> + Send;
 
     /// Resumes a paused sandbox.
     ///
     /// # Errors
     /// `SandboxLost`; the sandbox is then destroyed and the invocation gets another one.
+    ///
+    /// # Cancel safety
+    /// A pool runs it to its end, unless the runtime ends first.
     fn resume(&mut self) -> impl Future<Output = Result<(), Error>> + Send;
 
     /// Ends the sandbox and frees all that it held.
+    ///
+    /// # Cancel safety
+    /// A pool runs it to its end, unless the runtime ends first; [`SandboxFactory::sweep`] finds what is left then.
     fn destroy(self) -> impl Future<Output = ()> + Send;
 }
 

@@ -22,7 +22,7 @@ use crate::error::{Error, ErrorKind};
 pub struct MemoryMib(u32);
 
 impl MemoryMib {
-    /// The smallest limit that an action may have.
+    /// The smallest limit that an action may have. Arbitrary: one unit.
     pub const MIN: Self = Self(1);
     /// The limit of an action that names none. Source: OpenWhisk's default of 256 MB.
     pub const DEFAULT: Self = Self(256);

@@ -222,6 +222,9 @@ pub trait Backend: Send + Sync + 'static {
     ///
     /// # Errors
     /// `InvalidArgument` or `Unsupported` when the backend cannot run it; `Unavailable` when it cannot be reached.
+    ///
+    /// # Cancel safety
+    /// Dropping it leaves no deployment; what was made for it may stay until `shutdown`.
     async fn deploy(&self, spec: Arc<ActionSpec>) -> Result<Deployment, Error>;
 
     /// Runs an invocation.
@@ -236,26 +239,42 @@ pub trait Backend: Send + Sync + 'static {
     async fn invoke(&self, deployment: &Deployment, invocation: Invocation) -> Result<Completion, Error>;
 
     /// Completes when an invocation that was refused as `Exhausted` is worth another try.
+    ///
+    /// # Cancel safety
+    /// Dropping it changes nothing.
     async fn ready(&self);
 
     /// Makes up to `count` sandboxes of the action ready and tells how many are, counting those that were.
     ///
     /// # Errors
     /// As for making a sandbox in [`invoke`](Self::invoke).
+    ///
+    /// # Cancel safety
+    /// Dropping it gives up waiting; sandboxes in the making may still become ready.
     async fn warm(&self, deployment: &Deployment, count: usize) -> Result<usize, Error>;
 
     /// Takes an action away.
     ///
     /// # Errors
     /// `Unavailable` when the backend cannot be reached.
+    ///
+    /// # Cancel safety
+    /// Dropping it leaves the action removed for new invocations; what is left of it may still be there. It
+    /// can be repeated.
     async fn remove(&self, deployment: &Deployment) -> Result<(), Error>;
 
     /// Whether it can take work now, and what its pool holds.
+    ///
+    /// # Cancel safety
+    /// Dropping it changes nothing.
     async fn health(&self) -> Health;
 
     /// Ends all sandboxes. Repeating it is allowed.
     ///
     /// # Errors
     /// `Unavailable` when the backend cannot be reached; what could not be ended is swept at the next start.
+    ///
+    /// # Cancel safety
+    /// Dropping it leaves the backend closed; it can be repeated to end what is left.
     async fn shutdown(&self) -> Result<(), Error>;
 }

@@ -33,6 +33,9 @@ pub trait Layer: Send + Sync + 'static {
     ///
     /// # Errors
     /// What the backend fails with, or what the layer is there to fail with.
+    ///
+    /// # Cancel safety
+    /// Dropping it drops the invocation of the backend.
     async fn invoke(
         &self,
         backend: &dyn Backend,

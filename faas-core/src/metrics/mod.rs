@@ -4,6 +4,10 @@
 //! installed when they are first used. Without one, recording an activation costs a few nanoseconds.
 //!
 //! The label `action` has a bounded number of values; see [`Metrics`].
+//!
+//! # Source
+//! Names and units follow the Prometheus project's "Metric and label naming": base units, `_total` for counters.
+//! Billed time is counted in the step that it is billed in, and memory in the unit that limits have.
 
 mod action;
 #[cfg(test)]

@@ -230,6 +230,9 @@ impl PlatformBuilder {
     /// `InvalidArgument` for bad names, limits, sequences and rules; `AlreadyExists` for a name that is used
     /// twice; `NotFound` for a backend or action that is named but missing; what a backend refuses a
     /// deployment with; `Unavailable` when the store cannot be used.
+    ///
+    /// # Cancel safety
+    /// Dropping it stops what was started; entities that were stored by then stay in the store.
     pub async fn build(self) -> Result<Platform, Error> {
         let home = Namespace::new(&self.namespace)?;
         if self.backends.is_empty() {

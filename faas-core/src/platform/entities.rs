@@ -1,13 +1,13 @@
-//! Entities: creating, updating, enabling and deleting what is registered, with revisions.
+//! Entities: from what an app gives to what is stored, deployed and registered.
 
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::Inner;
 use super::lane::Lane;
 use super::registry::{ActionEntry, Entry, PackageEntry, RuleEntry, Switch, TriggerEntry};
 use super::target::{Deployed, Runs, Target};
-use super::{Inner, Platform};
 use crate::action::{ActionSpec, Limits, Parameters, RetryPolicy};
 use crate::activation::{ActionRevision, ActivationKind, Version};
 use crate::error::{Error, ErrorKind};
@@ -17,139 +17,6 @@ use crate::rule::Rule;
 use crate::scheduler::RunAverage;
 use crate::store::{Entity, EntityKind, Expect, Revision};
 use crate::units::MemoryMib;
-
-impl Platform {
-    /// Creates or updates an action and deploys it. Activations that were admitted before an update still run
-    /// the old revision, whose sandboxes are removed after the last of them.
-    ///
-    /// # Errors
-    /// `InvalidArgument` for bad limits; `AlreadyExists`, `NotFound` or `Conflict` when it does not find what it
-    /// expects; what the backend refuses the deployment with.
-    pub async fn put_action(&self, spec: ActionSpec, expect: Expect) -> Result<Revision, Error> {
-        let _writing = self.0.writing.lock().await;
-        let (name, entry, revision) = self.0.make_action(spec, expect).await?;
-        self.0.publish(name, entry)?;
-        Ok(revision)
-    }
-
-    /// Creates or updates a sequence.
-    ///
-    /// # Errors
-    /// `InvalidArgument` when a member is missing, it contains itself or is too long; as
-    /// [`put_action`](Self::put_action) for the revision.
-    pub async fn put_sequence(
-        &self,
-        name: &str,
-        members: &[&str],
-        expect: Expect,
-    ) -> Result<Revision, Error> {
-        let members: Vec<String> = members.iter().map(|member| (*member).to_owned()).collect();
-        self.0.put_sequence(name, &members, expect).await
-    }
-
-    /// Creates or updates a trigger.
-    ///
-    /// # Errors
-    /// As [`put_action`](Self::put_action) for names and revisions.
-    pub async fn put_trigger(
-        &self,
-        name: &str,
-        parameters: Parameters,
-        expect: Expect,
-    ) -> Result<Revision, Error> {
-        self.0.put_trigger(name, parameters, expect).await
-    }
-
-    /// Creates or updates a package: the default parameters of the actions in it.
-    ///
-    /// # Errors
-    /// As [`put_action`](Self::put_action) for names and revisions; the name `default` is reserved.
-    pub async fn put_package(
-        &self,
-        name: &str,
-        parameters: Parameters,
-        expect: Expect,
-    ) -> Result<Revision, Error> {
-        self.0.put_package(name, parameters, expect).await
-    }
-
-    /// Creates or updates a rule; an update keeps it enabled or disabled.
-    ///
-    /// # Errors
-    /// `InvalidArgument` when its trigger or action does not exist; as [`put_action`](Self::put_action) for the
-    /// revision.
-    pub async fn put_rule(&self, rule: impl Rule, expect: Expect) -> Result<Revision, Error> {
-        self.0.put_rule(Box::new(rule), expect).await
-    }
-
-    /// Deletes whatever has the name. Activations that were admitted before still run.
-    ///
-    /// # Errors
-    /// `NotFound`, `Conflict` for another revision or a package that is not empty.
-    pub async fn delete(&self, name: &str, expect: Expect) -> Result<(), Error> {
-        let _writing = self.0.writing.lock().await;
-        let name = name.parse::<EntityName>()?.resolve(self.0.registry.home());
-        if let Some(Entry::Package(package)) = self.0.registry.entry(&name) {
-            let inside = self.0.registry.entries(name.namespace()).into_keys();
-            let inside = inside.filter(|other| other.package() == Some(package.name.name())).count();
-            if inside > 0 {
-                let text = format!("Package not empty (contains {inside} entities). Delete them first.");
-                return Err(Error::new(ErrorKind::Conflict, text).with_context("package", &name));
-            }
-        }
-        self.0.store.delete_entity(&name, expect).await?;
-        self.0.registry.remove(&name)
-    }
-
-    /// The stored entity of a name: kind, version, revision and body.
-    ///
-    /// # Errors
-    /// `InvalidArgument` for a bad name, `Unavailable` when the store cannot be read.
-    pub async fn entity(&self, name: &str) -> Result<Option<Entity>, Error> {
-        let name = name.parse::<EntityName>()?.resolve(self.0.registry.home());
-        self.0.store.entity(&name).await
-    }
-
-    /// The entities of a kind in the platform's own namespace, by name.
-    ///
-    /// # Errors
-    /// `Unavailable` when the store cannot be read.
-    pub async fn entities(&self, kind: EntityKind) -> Result<Vec<Entity>, Error> {
-        self.0.store.entities(kind, self.0.registry.home().as_str()).await
-    }
-
-    /// Lets a rule's trigger invoke its action again.
-    ///
-    /// # Errors
-    /// `NotFound`, `Unavailable`.
-    pub async fn enable_rule(&self, name: &str) -> Result<Revision, Error> {
-        self.0.switch_rule(name, true).await
-    }
-
-    /// Keeps a rule's trigger from invoking its action.
-    ///
-    /// # Errors
-    /// `NotFound`, `Unavailable`.
-    pub async fn disable_rule(&self, name: &str) -> Result<Revision, Error> {
-        self.0.switch_rule(name, false).await
-    }
-
-    /// Lets a trigger be fired again.
-    ///
-    /// # Errors
-    /// `NotFound`, `Unavailable`.
-    pub async fn enable_trigger(&self, name: &str) -> Result<Revision, Error> {
-        self.0.switch_trigger(name, true).await
-    }
-
-    /// Keeps a trigger from being fired.
-    ///
-    /// # Errors
-    /// `NotFound`, `Unavailable`.
-    pub async fn disable_trigger(&self, name: &str) -> Result<Revision, Error> {
-        self.0.switch_trigger(name, false).await
-    }
-}
 
 impl Inner {
     /// Deploys many actions and publishes them in one step.
@@ -168,7 +35,7 @@ impl Inner {
         self.registry.put(entries)
     }
 
-    async fn make_action(
+    pub(super) async fn make_action(
         &self,
         mut spec: ActionSpec,
         expect: Expect,
@@ -274,7 +141,7 @@ impl Inner {
         Ok(revision)
     }
 
-    async fn put_rule(&self, rule: Box<dyn Rule>, expect: Expect) -> Result<Revision, Error> {
+    pub(super) async fn put_rule(&self, rule: Box<dyn Rule>, expect: Expect) -> Result<Revision, Error> {
         let _writing = self.writing.lock().await;
         let (name, entry, revision) = self.make_rule(rule, expect).await?;
         self.registry.put([(name, entry)])?;
@@ -335,7 +202,7 @@ impl Inner {
         Ok(())
     }
 
-    async fn switch_rule(&self, name: &str, enabled: bool) -> Result<Revision, Error> {
+    pub(super) async fn switch_rule(&self, name: &str, enabled: bool) -> Result<Revision, Error> {
         let _writing = self.writing.lock().await;
         let rule = self.registry.rule(name)?;
         let revision = self.store_switch(&rule.name, enabled).await?;
@@ -343,7 +210,7 @@ impl Inner {
         Ok(revision)
     }
 
-    async fn switch_trigger(&self, name: &str, enabled: bool) -> Result<Revision, Error> {
+    pub(super) async fn switch_trigger(&self, name: &str, enabled: bool) -> Result<Revision, Error> {
         let _writing = self.writing.lock().await;
         let trigger = self.registry.trigger(name)?;
         let revision = self.store_switch(&trigger.name, enabled).await?;
@@ -427,7 +294,7 @@ impl Inner {
     }
 
     /// Lets a name stand for a new target: an entry that exists keeps its place, so that no snapshot is made.
-    fn publish(&self, name: EntityName, entry: Entry) -> Result<(), Error> {
+    pub(super) fn publish(&self, name: EntityName, entry: Entry) -> Result<(), Error> {
         match (self.registry.entry(&name), &entry) {
             (Some(Entry::Action(old)), Entry::Action(new)) => {
                 old.replace(new.target());

@@ -43,6 +43,9 @@ impl Platform {
     /// # Errors
     /// `NotFound` for a missing trigger, `InvalidArgument` for a disabled one or a payload that is no object,
     /// `Throttled`, `Overloaded`, `Closed`. Nothing is accepted then.
+    ///
+    /// # Cancel safety
+    /// Dropping it leaves the event fired as a whole or not at all.
     pub async fn fire(&self, trigger: &str, payload: impl IntoPayload) -> Result<ActivationId, Error> {
         let payload = payload.into_payload()?;
         let event = Event { id: None, at: self.0.entropy.wall_clock(), payload };
@@ -54,6 +57,9 @@ impl Platform {
     ///
     /// # Errors
     /// As [`fire`](Self::fire).
+    ///
+    /// # Cancel safety
+    /// As [`fire`](Self::fire); firing an event with an id again does no harm.
     pub async fn fire_event(&self, trigger: &str, event: Event) -> Result<ActivationId, Error> {
         let trigger = self.0.registry.trigger(trigger)?;
         self.0.fire_entry(&trigger, event).await

@@ -143,6 +143,9 @@ impl Platform {
     ///
     /// # Errors
     /// As [`invoke`](Self::invoke) before it is accepted; what fails later is in the record.
+    ///
+    /// # Cancel safety
+    /// Dropping it leaves the run accepted or not; once accepted, it runs.
     pub async fn submit(&self, name: &str, payload: impl IntoPayload) -> Result<ActivationId, Error> {
         self.submit_with(name, payload, InvokeOptions::default()).await
     }
@@ -150,6 +153,9 @@ impl Platform {
     /// [`submit`](Self::submit) with options.
     ///
     /// # Errors
+    /// As [`submit`](Self::submit).
+    ///
+    /// # Cancel safety
     /// As [`submit`](Self::submit).
     pub async fn submit_with(
         &self,
@@ -213,6 +219,9 @@ impl Platform {
     ///
     /// # Errors
     /// `Unavailable` when the store cannot be read.
+    ///
+    /// # Cancel safety
+    /// Dropping it changes nothing.
     pub async fn find(&self, id: ActivationId) -> Result<Option<Activation>, Error> {
         self.0.store.activation(id).await
     }

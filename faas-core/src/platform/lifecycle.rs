@@ -82,6 +82,9 @@ pub struct Shutdown {
 
 impl Platform {
     /// Whether it and its backends can take work now.
+    ///
+    /// # Cancel safety
+    /// Dropping it changes nothing.
     pub async fn health(&self) -> PlatformHealth {
         let mut backends = Vec::with_capacity(self.0.lanes.len());
         for lane in &self.0.lanes {
@@ -140,6 +143,10 @@ impl Platform {
     ///
     /// # Errors
     /// What a backend fails to shut down with; the others are shut down all the same.
+    ///
+    /// # Cancel safety
+    /// Dropping it leaves the platform closed, with backends and background work that may still be there; it
+    /// can be called again.
     pub async fn shutdown(&self, grace: Duration) -> Result<Shutdown, Error> {
         let deadline = deadline_after(Instant::now(), grace);
         self.0.close();

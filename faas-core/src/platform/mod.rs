@@ -4,6 +4,7 @@
 //! [`backend`](crate::backend), and its record to the [`store`](crate::store).
 
 mod builder;
+mod edit;
 mod entities;
 mod feeds;
 mod fire;
@@ -88,6 +89,9 @@ impl Platform {
     ///
     /// # Errors
     /// `Unavailable` when the store cannot be read.
+    ///
+    /// # Cancel safety
+    /// Dropping it changes nothing.
     pub async fn activations(&self, query: &ActivationQuery) -> Result<Vec<Activation>, Error> {
         self.0.store.activations(query).await
     }
@@ -96,6 +100,9 @@ impl Platform {
     ///
     /// # Errors
     /// `Unavailable` when the store cannot be read.
+    ///
+    /// # Cancel safety
+    /// Dropping it changes nothing.
     pub async fn count_activations(&self, query: &ActivationQuery) -> Result<u64, Error> {
         self.0.store.count_activations(query).await
     }

@@ -68,6 +68,9 @@ pub trait ContainerPool: Send + Sync + 'static {
     ///
     /// # Errors
     /// What the factory refuses the action with.
+    ///
+    /// # Cancel safety
+    /// Dropping it leaves nothing behind but what may be used again, such as a cached artifact.
     fn prepare(&self, spec: &Arc<ActionSpec>) -> impl Future<Output = Result<(), Error>> + Send;
 
     /// Leases a sandbox.
@@ -83,12 +86,18 @@ pub trait ContainerPool: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Self::Lease, Error>> + Send;
 
     /// Completes when a request that was refused as `Exhausted` is worth another try.
+    ///
+    /// # Cancel safety
+    /// Dropping it changes nothing.
     fn ready(&self) -> impl Future<Output = ()> + Send;
 
     /// Makes up to `count` sandboxes of the action idle and tells how many are; evicts nobody.
     ///
     /// # Errors
     /// `InitFailed`, `Closed`, or what the factory failed with.
+    ///
+    /// # Cancel safety
+    /// Dropping it gives up waiting; sandboxes in the making become idle.
     fn warm(
         &self,
         spec: &Arc<ActionSpec>,
@@ -97,6 +106,9 @@ pub trait ContainerPool: Send + Sync + 'static {
     ) -> impl Future<Output = Result<usize, Error>> + Send;
 
     /// Destroys the idle sandboxes of an action's revision, and leased ones when they are returned.
+    ///
+    /// # Cancel safety
+    /// Dropping it gives up waiting; the sandboxes are destroyed all the same.
     fn remove(&self, spec: &Arc<ActionSpec>) -> impl Future<Output = ()> + Send;
 
     /// Completes when nothing is left of what [`remove`](Self::remove) found of the revision: leases, waiting
@@ -107,6 +119,9 @@ pub trait ContainerPool: Send + Sync + 'static {
     fn stats(&self) -> PoolStats;
 
     /// Stops leasing, and waits until every sandbox is destroyed.
+    ///
+    /// # Cancel safety
+    /// Dropping it leaves the pool closed, and its sandboxes are destroyed all the same.
     fn drain(&self) -> impl Future<Output = ()> + Send;
 }
 
@@ -114,6 +129,11 @@ pub trait ContainerPool: Send + Sync + 'static {
 ///
 /// A lease that is dropped is dirty, and its sandbox is destroyed: call [`keep`](Self::keep) after a run that
 /// ended with success or an application error.
+///
+/// # Behavior
+/// - Until it is kept or dropped, nobody else has the sandbox, or its place of it.
+/// - `keep` makes the sandbox idle at once, before whoever waits for room is told.
+/// - Dropping it destroys the sandbox, also one that others have places of, once the last of them is returned.
 pub trait Lease: Send + 'static {
     /// What is leased.
     type Sandbox: Sandbox;

@@ -15,7 +15,8 @@ pub use self::memory::MemoryStore;
 
 /// How many of the lowest bits of an [`ActivationId`] name the shard in which a memory store keeps the record.
 ///
-/// A platform puts a number of the calling thread there, so that threads do not share a shard.
+/// A platform puts a number of the calling thread there, so that threads do not share a shard. Arbitrary: 64 shards
+/// are more than most machines have threads.
 pub const SHARD_BITS: u32 = 6;
 
 /// Which activations to list.
@@ -179,6 +180,10 @@ pub enum JobState {
 /// - Who sees a follow-up job sees the record too.
 /// - `retry` puts the job back with a time before which it is not claimed, and ends the claim.
 /// - `dead_letter` is `finish` that keeps the job and its record to be looked at.
+///
+/// # Cancel safety
+/// Dropping the future of a method that writes leaves all of it done or none; reading it back tells which.
+/// Dropping one that reads changes nothing. A job whose claim nobody heard of can be claimed again by its id.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
     /// Whether what it holds survives this process. A platform on a store that is not durable may keep the work of

@@ -51,6 +51,10 @@ pub trait Trigger: Send + Sync + 'static {
     ///
     /// # Errors
     /// What keeps the source from producing events.
+    ///
+    /// # Cancel safety
+    /// The platform drops it only when it is itself dropped or shut down; an event that was not acknowledged
+    /// by then is the source's to repeat.
     async fn run(&self, sink: EventSink) -> Result<(), Error>;
 }
 
@@ -61,8 +65,16 @@ pub struct EventSink {
 }
 
 /// What stands behind a sink: the platform, or a test.
+///
+/// # Behavior
+/// - `fire` returns once the event is accepted; an event with an id that was fired before is accepted and does
+///   nothing.
+/// - After `closed` has completed, `fire` is `Closed`.
 pub trait SinkTarget: Send + Sync + 'static {
     /// Accepts an event.
+    ///
+    /// # Errors
+    /// As [`EventSink::fire`].
     fn fire(&self, event: Event) -> BoxFuture<'_, Result<ActivationId, Error>>;
 
     /// Completes when no more events are wanted.
@@ -84,11 +96,17 @@ impl EventSink {
     /// # Errors
     /// `Throttled`, `Overloaded` or `Unavailable` (temporary) when it is worth another try; `InvalidArgument` for
     /// a payload that is no object; `Closed` when no more events are wanted.
+    ///
+    /// # Cancel safety
+    /// Dropping it leaves the event accepted or not. An event with an id can be fired again without harm.
     pub async fn fire(&self, event: Event) -> Result<ActivationId, Error> {
         self.target.fire(event).await
     }
 
     /// Completes when no more events are wanted.
+    ///
+    /// # Cancel safety
+    /// Dropping it changes nothing.
     pub async fn closed(&self) {
         self.target.closed().await;
     }
