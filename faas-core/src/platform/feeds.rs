@@ -3,6 +3,7 @@
 use std::sync::{Arc, Weak};
 
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::Inner;
@@ -46,6 +47,18 @@ impl SinkTarget for Sink {
     }
 }
 
+/// Runs a feed in a task of its own, so that a panic is a failure like any other.
+async fn run(feed: Arc<dyn Trigger>, sink: EventSink) -> Result<(), Error> {
+    // A set rather than a handle: dropping it ends the task.
+    let mut task = JoinSet::new();
+    task.spawn(async move { feed.run(sink).await });
+    match task.join_next().await {
+        Some(Ok(ended)) => ended,
+        Some(Err(panic)) if panic.is_panic() => Err(Error::new(ErrorKind::Internal, "the feed panicked")),
+        Some(Err(_)) | None => Err(Error::new(ErrorKind::Closed, "the runtime is shutting down")),
+    }
+}
+
 impl Inner {
     /// Runs a feed until the platform closes, and starts it again after a failure.
     pub(super) fn spawn_feed(self: &Arc<Self>, feed: Arc<dyn Trigger>) {
@@ -60,7 +73,7 @@ impl Inner {
         self.spawn_background(async move {
             let mut pause = FEED_PAUSE.0;
             loop {
-                match feed.run(sink.clone()).await {
+                match run(Arc::clone(&feed), sink.clone()).await {
                     Ok(()) => return,
                     Err(error) if error.kind() == ErrorKind::Closed => return,
                     Err(error) => {
