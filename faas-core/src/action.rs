@@ -290,7 +290,7 @@ pub struct NativeCode {
 pub type Init = Arc<dyn Fn(InitContext) -> BoxFuture<'static, Result<State, BoxError>> + Send + Sync>;
 
 /// What an action is called, may use, and is told: everything but its invocations.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct ActionSpec {
     /// Its name.
@@ -315,6 +315,23 @@ pub struct ActionSpec {
     pub blocking: bool,
     /// The backend that it asks for; the platform's default otherwise.
     pub backend: Option<String>,
+}
+
+impl fmt::Debug for ActionSpec {
+    /// Without the values of parameters and environment, which may be secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ActionSpec")
+            .field("name", &self.name)
+            .field("version", &self.version)
+            .field("code", &self.code)
+            .field("limits", &self.limits)
+            .field("retry", &self.retry)
+            .field("parameters", &self.parameters.keys())
+            .field("env", &self.env.keys())
+            .field("blocking", &self.blocking)
+            .field("backend", &self.backend)
+            .finish_non_exhaustive()
+    }
 }
 
 impl ActionSpec {

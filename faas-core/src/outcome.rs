@@ -50,10 +50,17 @@ impl fmt::Display for Status {
 /// What user code did, with its result.
 ///
 /// Every outcome has a JSON result; of a failed one it is `{"error": …}`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcome {
     status: Status,
     result: Payload,
+}
+
+impl fmt::Debug for Outcome {
+    /// With the result, which is the action's answer, unlike a payload.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.status, self.result.as_str())
+    }
 }
 
 impl Outcome {

@@ -152,10 +152,16 @@ fn malformed(bytes: &[u8]) -> Option<Error> {
 }
 
 fn not_object_or_array(bytes: &[u8]) -> Error {
-    let shown: String = String::from_utf8_lossy(bytes).chars().take(60).collect();
+    // Not the value itself, which may be a secret: errors are logged.
+    let what = match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
+        Some(b'"') => "a string",
+        Some(b't' | b'f') => "a boolean",
+        Some(b'n') => "null",
+        _ => "a number",
+    };
     Error::new(
         ErrorKind::InvalidArgument,
-        format!("the payload must be a JSON object, or an array, but is {shown}"),
+        format!("the payload must be a JSON object, or an array, but is {what}"),
     )
 }
 
@@ -185,8 +191,11 @@ impl Default for Payload {
 }
 
 impl fmt::Debug for Payload {
+    /// Its kind and size: what describes work, such as an invocation or a job, is logged, and the payload may hold
+    /// secrets. [`as_str`](Self::as_str) is the text.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        let kind = if self.is_object() { "object" } else { "array" };
+        write!(f, "{kind} of {} bytes", self.len())
     }
 }
 
