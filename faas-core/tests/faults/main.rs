@@ -23,6 +23,7 @@ mod payloads;
 mod probe;
 mod results;
 mod rules;
+mod secrets;
 mod sequences;
 mod shutdown;
 mod slow_store;

@@ -149,6 +149,37 @@ async fn rules_survive_what_they_connect() {
     Check::successes(4).probe(&probe).run(&app).await;
 }
 
+/// A feed that panics, then fails, then fires.
+struct Shaky(std::sync::atomic::AtomicUsize, faas_core::EntityName);
+
+#[async_trait::async_trait]
+impl faas_core::Trigger for Shaky {
+    fn name(&self) -> &faas_core::EntityName {
+        &self.1
+    }
+
+    async fn run(&self, sink: faas_core::EventSink) -> Result<(), faas_core::Error> {
+        match self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
+            0 => panic_quietly("in a feed"),
+            1 => Err(faas_core::Error::new(ErrorKind::Unavailable, "no source")),
+            _ => {
+                let payload = faas_core::Payload::empty();
+                sink.fire(faas_core::Event { id: None, at: sink.now(), payload }).await.map(drop)
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_feed_that_panics_or_fails_is_started_again() {
+    let probe = Probe::new();
+    let feed = Shaky(Default::default(), "event".parse().unwrap());
+    let app = local().action(probe.echo("echo")).feed(feed).rule(rule("r")).build().await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_secs(10)).await;
+    Check::successes(2).probe(&probe).run(&app).await;
+    assert_eq!(probe.count(), 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_trigger_storm_is_recorded_to_the_last_event() {
     let probe = Probe::new();
