@@ -325,11 +325,8 @@ impl fmt::Debug for ActionSpec {
             .field("version", &self.version)
             .field("code", &self.code)
             .field("limits", &self.limits)
-            .field("retry", &self.retry)
             .field("parameters", &self.parameters.keys())
             .field("env", &self.env.keys())
-            .field("blocking", &self.blocking)
-            .field("backend", &self.backend)
             .finish_non_exhaustive()
     }
 }
