@@ -32,7 +32,7 @@ pub(crate) struct Options {
 enum Step {
     /// `cargo fmt --check`
     Format,
-    /// clippy over everything, and over core as a guest sees it; warnings denied.
+    /// clippy over everything, and over what guests are built of; warnings denied.
     Clippy,
     /// Unit and integration tests, UI programs and examples.
     Test,

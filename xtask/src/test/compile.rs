@@ -7,8 +7,8 @@ use crate::report::Outcome;
 use crate::tools::{self, Component};
 use crate::workspace::Workspace;
 
-/// What an action that is built as a guest turns on in core.
-const GUEST_CORE: [&str; 5] = ["-p", "faas-core", "--no-default-features", "--features", "macros"];
+/// What is built as a guest, and the feature that an action turns on there.
+const GUESTS: [(&str, &str); 2] = [("faas-core", "macros"), ("faas-testkit", "")];
 
 /// Checks that every file is formatted.
 pub(crate) fn format(workspace: &Workspace) -> Result<Outcome> {
@@ -19,7 +19,7 @@ pub(crate) fn format(workspace: &Workspace) -> Result<Outcome> {
     Ok(Outcome::from_status("cargo fmt --all --check", status))
 }
 
-/// Runs clippy over the workspace, then over core with the features of a guest.
+/// Runs clippy over the workspace, then over what guests are built of, without the host's features.
 pub(crate) fn clippy(workspace: &Workspace) -> Result<Outcome> {
     if let Some(skip) = tools::missing(workspace, Component::Clippy) {
         return Ok(skip);
@@ -27,8 +27,11 @@ pub(crate) fn clippy(workspace: &Workspace) -> Result<Outcome> {
     let deny = ["--", "-D", "warnings"];
     let all = process::run(workspace.cargo("clippy").args(["--workspace", "--all-targets"]).args(deny))?;
     let mut outcome = Outcome::from_status("clippy of the workspace", all);
-    let guest = process::run(workspace.cargo("clippy").args(GUEST_CORE).args(deny))?;
-    outcome.merge(Outcome::from_status("clippy of faas-core as a guest", guest));
+    for (package, features) in GUESTS {
+        let guest = ["-p", package, "--no-default-features", "--features", features];
+        let status = process::run(workspace.cargo("clippy").args(guest).args(deny))?;
+        outcome.merge(Outcome::from_status(&format!("clippy of {package} as a guest"), status));
+    }
     Ok(outcome)
 }
 
