@@ -49,7 +49,7 @@ impl Goal {
     #[must_use]
     pub fn is_wanted(&self) -> bool {
         let mut names = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).peekable();
-        names.peek().is_none() || names.any(|name| self.name.contains(&name))
+        names.peek().is_none() || names.any(|name| name == self.name)
     }
 
     /// The goal's line.
