@@ -242,7 +242,7 @@ impl PlatformBuilder {
         let entropy = Arc::new(self.entropy);
         let mut background = JoinSet::new();
         let mut lanes: Vec<Arc<Lane>> = Vec::new();
-        let queue_deadline = self.scheduler.queue_deadline;
+        let (queue_deadline, queue_limit) = (self.scheduler.queue_deadline, self.scheduler.queue_limit);
         for backend in self.backends {
             check_unique(&lanes, &*backend)?;
             backend.attach(&entropy);
@@ -267,6 +267,7 @@ impl PlatformBuilder {
             closing: watch::Sender::new(false),
             background: Mutex::new(background),
             queue_deadline,
+            queue_limit,
             max_payload: self.max_payload,
             max_causal_depth: self.max_causal_depth,
             log_level: self.log_level,

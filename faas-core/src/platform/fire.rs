@@ -75,6 +75,7 @@ impl Inner {
         let entered = self.in_flight.enter()?;
         self.check_event(trigger, &event.payload)
             .map_err(|error| error.with_context("trigger", &trigger.name))?;
+        self.check_backlog().await?;
         self.quotas.admit_fire(trigger.name.namespace())?;
         let id = match &event.id {
             Some(key) => ActivationId::new(event.at, 0).derive(&format!("{}\0{}", trigger.name, key.0)),
@@ -96,6 +97,17 @@ impl Inner {
         });
         firing.await.unwrap_or_else(|_| Err(ended()))?;
         Ok(id)
+    }
+
+    /// Refuses events from outside while too much accepted work waits. What follows from accepted work is never
+    /// refused.
+    async fn check_backlog(&self) -> Result<(), Error> {
+        let pending = self.store.pending().await?;
+        if pending < self.queue_limit as u64 {
+            return Ok(());
+        }
+        let text = format!("{pending} accepted jobs are not finished, and the limit is {}", self.queue_limit);
+        Err(Error::new(ErrorKind::Overloaded, text))
     }
 
     /// Fires what an action emitted.

@@ -70,6 +70,7 @@ struct Inner {
     /// Everything that runs for as long as the platform does.
     background: Mutex<JoinSet<()>>,
     queue_deadline: Duration,
+    queue_limit: usize,
     max_payload: usize,
     max_causal_depth: u32,
     log_level: LevelFilter,

@@ -91,7 +91,7 @@ impl Inner {
                 }
             }
             Err(error) if error.kind() == ErrorKind::Exhausted => {
-                progress.take_back();
+                progress.take_back(Instant::now());
                 return match timeout_at(progress.start_by, backend.ready()).await {
                     Ok(()) => Ok(false),
                     Err(_) => Err(error),
@@ -109,6 +109,8 @@ impl Inner {
             }
         }
         sleep(self.entropy.jitter(retry.ceiling(progress.attempts))).await;
+        let now = Instant::now();
+        progress.queue_again(now, deadline_after(now, self.queue_deadline));
         Ok(false)
     }
 
@@ -120,23 +122,16 @@ impl Inner {
         progress: &mut Progress,
         admission: Option<Admission>,
     ) -> Result<Permit, Error> {
-        let admission = match admission {
-            Some(admission) => admission,
-            None => {
-                if progress.attempts > 0 {
-                    let now = Instant::now();
-                    progress.queue_again(now, deadline_after(now, self.queue_deadline));
-                }
-                self.admit(deployed, progress.namespace(), progress.start_by, true)?
-            }
+        let permit = match admission {
+            // At once, so that accepting and admitting are one reading of the clock.
+            Some(Admission::Granted(permit)) => return Ok(permit),
+            Some(Admission::Queued(ticket)) => ticket.await?,
+            None => match self.admit(deployed, progress.namespace(), progress.start_by, true)? {
+                Admission::Granted(permit) => permit,
+                Admission::Queued(ticket) => ticket.await?,
+            },
         };
-        match admission {
-            Admission::Granted(permit) => Ok(permit),
-            Admission::Queued(ticket) => {
-                let permit = ticket.await?;
-                progress.queued_until(Instant::now());
-                Ok(permit)
-            }
-        }
+        progress.queued_until(Instant::now());
+        Ok(permit)
     }
 }

@@ -106,8 +106,9 @@ impl Progress {
         }
     }
 
-    /// The attempt found no room: it did not start.
-    pub(super) fn take_back(&mut self) {
+    /// The attempt found no room: it did not start, and waits again for as long as it may.
+    pub(super) fn take_back(&mut self, now: Instant) {
+        self.queued = now;
         self.running = false;
         self.attempts -= 1;
     }

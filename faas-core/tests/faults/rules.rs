@@ -1,6 +1,7 @@
 //! Triggers and rules that do not fit.
 
 use faas_core::payload::MAX_BYTES;
+use faas_core::scheduler::SchedulerConfig;
 use faas_core::store::Expect;
 use faas_core::{Activation, ActivationKind, ErrorKind, Platform, RuleSpec, Status};
 use serde_json::{Value, json};
@@ -178,6 +179,28 @@ async fn a_feed_that_panics_or_fails_is_started_again() {
     tokio::time::sleep(std::time::Duration::from_secs(10)).await;
     Check::successes(2).probe(&probe).run(&app).await;
     assert_eq!(probe.count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_trigger_storm_is_refused_while_the_backlog_is_full() {
+    let probe = Probe::new();
+    let config = SchedulerConfig { queue_limit: 50, ..SchedulerConfig::default() };
+    let app = local().scheduler(config).action(probe.sleeper("echo")).trigger("event").rule(rule("r"));
+    let app = app.build().await.unwrap();
+    let (mut accepted, mut refused) = (0, 0);
+    for _ in 0..1_000 {
+        match app.fire("event", json!({ "ms": 1000 })).await {
+            Ok(_) => accepted += 1,
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Overloaded);
+                assert!(error.is_temporary() && error.to_string().contains("the limit is 50"), "{error}");
+                refused += 1;
+            }
+        }
+    }
+    assert_eq!((accepted, refused), (50, 950));
+    let records = Check::successes(100).probe(&probe).run(&app).await;
+    assert_eq!(records.len(), 100);
 }
 
 #[tokio::test(start_paused = true)]
