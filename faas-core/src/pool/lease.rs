@@ -12,14 +12,12 @@ use crate::sandbox::SandboxFactory;
 /// A lease of a [`WarmPool`](super::WarmPool).
 pub struct WarmLease<F: SandboxFactory> {
     shared: Arc<Shared<F>>,
-    /// `None` only once it is dropped.
+    /// `None` only once it is returned.
     sandbox: Option<Arc<F::Sandbox>>,
     group: usize,
     slot: usize,
     /// `None` if it did not wait; boxed, so that a lease is cheap to move.
     origin: Option<Box<Origin>>,
-    /// When it was returned for further use.
-    kept: Option<Instant>,
 }
 
 impl<F: SandboxFactory> WarmLease<F> {
@@ -30,16 +28,23 @@ impl<F: SandboxFactory> WarmLease<F> {
         sandbox: Arc<F::Sandbox>,
         origin: Option<Box<Origin>>,
     ) -> Self {
-        Self { shared: Arc::clone(shared), sandbox: Some(sandbox), group, slot, origin, kept: None }
+        Self { shared: Arc::clone(shared), sandbox: Some(sandbox), group, slot, origin }
+    }
+
+    /// Returns it; for further use if it is `kept`.
+    fn end(&mut self, kept: Option<Instant>) {
+        if let Some(sandbox) = self.sandbox.take() {
+            self.shared.turn(|turn| turn.give_back(self.group, self.slot, sandbox, kept));
+        }
     }
 }
 
 impl<F: SandboxFactory> Lease for WarmLease<F> {
     type Sandbox = F::Sandbox;
 
-    #[expect(clippy::panic, reason = "only `drop` takes the sandbox")]
+    #[expect(clippy::panic, reason = "only its end takes the sandbox")]
     fn sandbox(&self) -> &F::Sandbox {
-        self.sandbox.as_ref().unwrap_or_else(|| panic!("the lease was dropped"))
+        self.sandbox.as_ref().unwrap_or_else(|| panic!("the lease has ended"))
     }
 
     fn origin(&self) -> Origin {
@@ -51,15 +56,13 @@ impl<F: SandboxFactory> Lease for WarmLease<F> {
     }
 
     fn keep_at(mut self, now: Instant) {
-        self.kept = Some(now);
+        self.end(Some(now));
     }
 }
 
 impl<F: SandboxFactory> Drop for WarmLease<F> {
     fn drop(&mut self) {
-        if let Some(sandbox) = self.sandbox.take() {
-            self.shared.turn(|turn| turn.give_back(self.group, self.slot, sandbox, self.kept));
-        }
+        self.end(None);
     }
 }
 
