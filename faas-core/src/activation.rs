@@ -114,7 +114,7 @@ impl<'de> Deserialize<'de> for ActivationId {
 
 /// The version of an entity, `major.minor.patch`; it starts at 0.0.1 and the patch grows with each update.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Version(pub u32, pub u32, pub u32);
+pub struct Version(pub u16, pub u16, pub u32);
 
 impl Version {
     /// The first version of an entity. Source: OpenWhisk.
@@ -143,16 +143,19 @@ impl FromStr for Version {
     type Err = Error;
 
     /// # Errors
-    /// `InvalidArgument` when it is not three whole numbers with dots between.
+    /// `InvalidArgument` when it is not three whole numbers with dots between, the first two up to 65,535.
     fn from_str(text: &str) -> Result<Self, Error> {
-        let mut parts = text.split('.').map(|part| part.parse::<u32>().ok());
-        match (parts.next(), parts.next(), parts.next(), parts.next()) {
-            (Some(Some(major)), Some(Some(minor)), Some(Some(patch)), None) => Ok(Self(major, minor, patch)),
-            _ => Err(Error::new(
-                ErrorKind::InvalidArgument,
-                format!("version '{text}' is not three whole numbers such as 0.0.1"),
-            )),
-        }
+        let read = || {
+            let (major, rest) = text.split_once('.')?;
+            let (minor, patch) = rest.split_once('.')?;
+            Some(Self(major.parse().ok()?, minor.parse().ok()?, patch.parse().ok()?))
+        };
+        read().ok_or_else(|| {
+            let text = format!(
+                "version '{text}' is not three whole numbers such as 0.0.1, the first two up to 65,535"
+            );
+            Error::new(ErrorKind::InvalidArgument, text)
+        })
     }
 }
 

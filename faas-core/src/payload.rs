@@ -89,7 +89,8 @@ impl Payload {
     pub(crate) fn from_encoded(bytes: Vec<u8>) -> Result<Self, Vec<u8>> {
         match bytes.as_slice() {
             b"{}" => Ok(Self::empty()),
-            [b'{' | b'[', ..] if depth(&bytes) <= MAX_DEPTH => Ok(Self(bytes.into())),
+            // A payload may be kept for long: without what the encoder allotted beyond its end.
+            [b'{' | b'[', ..] if depth(&bytes) <= MAX_DEPTH => Ok(Self(bytes.into_boxed_slice().into())),
             _ => Err(bytes),
         }
     }

@@ -6,7 +6,7 @@ use tokio::runtime::Runtime;
 
 use super::{Named, PAIRS, ROUNDS, current_thread, invoke, print};
 
-const MANY: usize = 10_000;
+const MANY: u32 = 10_000;
 
 /// The resident memory that 10,000 registered actions add, beside 10 MiB. As many are registered before, so that
 /// what building needs for a moment is on the heap already.
@@ -38,8 +38,8 @@ pub(super) fn registered_lookup(runtime: &Runtime) {
     print(&goal, alternate(PAIRS, ours, || runtime.block_on(invoke(&few, "action7", ROUNDS))));
 }
 
-async fn app_with(actions: usize) -> Platform {
-    let set = (0..actions).fold(ActionSet::new(), |set, n| set.with(Named(format!("action{n}"))));
+async fn app_with(actions: u32) -> Platform {
+    let set = (0..actions).fold(ActionSet::new(), |set, n| set.with(Named(n)));
     Platform::builder().backend(LocalBackend::new()).actions(set).build().await.expect("an app")
 }
 

@@ -111,7 +111,7 @@ pub(super) fn cold_sequence(runtime: &Runtime) {
         return;
     }
     let ours = || runtime.block_on(first_invocation("all"));
-    print(&goal, alternate(PAIRS, ours, || runtime.block_on(first_invocation("m0"))));
+    print(&goal, alternate(PAIRS, ours, || runtime.block_on(first_invocation("action0"))));
 }
 
 /// Nanoseconds of the first invocation on a new pool.
@@ -141,7 +141,7 @@ pub(super) fn stampede(runtime: &Runtime) {
             .map(|_| {
                 let app = app.clone();
                 tokio::spawn(async move {
-                    app.invoke("m0", ()).await.expect("an activation").outcome.is_success()
+                    app.invoke("action0", ()).await.expect("an activation").outcome.is_success()
                 })
             })
             .collect();
@@ -154,13 +154,13 @@ pub(super) fn stampede(runtime: &Runtime) {
     print(&goal, Figures { ours: cold_starts as f64, floor: f64::from(ROOM) });
 }
 
-/// A platform on a pool of mock sandboxes, with actions `m0` and so on and the sequence `all` of them.
-async fn mock_app(script: Script, actions: usize, config: PoolConfig) -> (Platform, Arc<dyn Backend>) {
+/// A platform on a pool of mock sandboxes, with actions `action0` and so on and the sequence `all` of them.
+async fn mock_app(script: Script, actions: u32, config: PoolConfig) -> (Platform, Arc<dyn Backend>) {
     let factory = MockFactory::new(script);
     let backend: Arc<dyn Backend> =
         Arc::new(Pooled::<WarmPool<_>>::warm("mock", LocalBackend::CAPABILITY, factory, config));
-    let names: Vec<String> = (0..actions).map(|n| format!("m{n}")).collect();
-    let set = names.iter().fold(ActionSet::new(), |set, name| set.with(Named(name.clone())));
+    let names: Vec<String> = (0..actions).map(|n| format!("action{n}")).collect();
+    let set = (0..actions).fold(ActionSet::new(), |set, n| set.with(Named(n)));
     let app = Platform::builder().shared_backend(Arc::clone(&backend)).actions(set).sequence("all", names);
     (app.build().await.expect("an app"), backend)
 }

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
 
-use crate::action::{ActionSpec, BoxFuture, Code, NativeCode, State};
+use crate::action::{ActionSpec, BoxFuture, Code, Init, NativeCode, State};
 use crate::activation::ActivationId;
 use crate::context::{Context, ContextInner, Emitted, Host, InitContext, Out};
 use crate::error::{BoxError, Error, ErrorKind};
@@ -52,14 +52,30 @@ pub struct Reply {
 
 /// The action as its contexts see it.
 pub(crate) struct Bound {
+    /// Its code is native.
     pub(crate) spec: Arc<ActionSpec>,
     pub(crate) host: Arc<dyn Host>,
-    state: OnceLock<State>,
+    /// Boxed, since most have none.
+    state: OnceLock<Box<State>>,
 }
 
 impl Bound {
     pub(crate) fn state(&self) -> Option<&State> {
-        self.state.get()
+        self.state.get().map(|state| &**state)
+    }
+
+    /// Starts a run in a context of its own.
+    pub(crate) fn run(&self, cx: Context, call: Call) -> Running<'_> {
+        let future = native(&self.spec).map(|code| code.action.call(cx.clone(), call.payload));
+        Running { cx, future, capture: capture::Capture::new(call.log_level) }
+    }
+}
+
+/// The action's code, where it is of this program.
+fn native(spec: &ActionSpec) -> Option<&NativeCode> {
+    match &spec.code {
+        Code::Native(code) => Some(code),
+        Code::Unbound => None,
     }
 }
 
@@ -76,7 +92,6 @@ impl Deref for OwnBound {
 
 /// An action of this program, bound to a host: one sandbox's worth of it.
 pub struct Guest {
-    code: NativeCode,
     bound: Arc<Bound>,
     /// What contexts hold.
     own: OwnArcs<OwnBound>,
@@ -88,15 +103,11 @@ impl Guest {
     /// # Errors
     /// `Unsupported` when the action's code is not of this program.
     pub fn new(spec: Arc<ActionSpec>, host: Arc<dyn Host>) -> Result<Self, Error> {
-        let Code::Native(code) = &spec.code else {
+        if native(&spec).is_none() {
             let text = "the action has no Rust code in this program".to_owned();
             return Err(Error::new(ErrorKind::Unsupported, text).with_context("action", &spec.name));
-        };
-        Ok(Self {
-            code: code.clone(),
-            bound: Arc::new(Bound { spec, host, state: OnceLock::new() }),
-            own: OwnArcs::new(),
-        })
+        }
+        Ok(Self { bound: Arc::new(Bound { spec, host, state: OnceLock::new() }), own: OwnArcs::new() })
     }
 
     /// The action.
@@ -108,7 +119,12 @@ impl Guest {
     /// Whether [`init`](Self::init) has something left to do.
     #[must_use]
     pub fn needs_init(&self) -> bool {
-        self.code.init.is_some() && self.bound.state.get().is_none()
+        self.pending_init().is_some()
+    }
+
+    fn pending_init(&self) -> Option<&Init> {
+        let init = native(&self.bound.spec)?.init.as_ref();
+        init.filter(|_| self.bound.state.get().is_none())
     }
 
     /// Builds the shared state, if the action's set has any and it is not built yet.
@@ -119,7 +135,7 @@ impl Guest {
     /// # Cancel safety
     /// Dropping it drops the half-built state; the next call begins anew.
     pub async fn init(&self) -> Result<(), Outcome> {
-        let Some(init) = self.code.init.as_ref().filter(|_| self.needs_init()) else { return Ok(()) };
+        let Some(init) = self.pending_init() else { return Ok(()) };
         let cx = InitContext { bound: Arc::clone(&self.bound) };
         let building = catch_unwind(AssertUnwindSafe(|| init(cx)));
         let built = match building {
@@ -129,7 +145,7 @@ impl Guest {
         match built {
             Ok(Ok(state)) => {
                 // A concurrent caller may have been first; both states are alike.
-                let _ = self.bound.state.set(state);
+                let _ = self.bound.state.set(Box::new(state));
                 Ok(())
             }
             Ok(Err(error)) => Err(Outcome::init_failed(&error.to_string())),
@@ -139,7 +155,7 @@ impl Guest {
 
     /// Starts a run; nothing happens until it is polled.
     pub fn run(&self, call: Call) -> Running<'_> {
-        self.run_in(self.context(&call), call)
+        self.bound.run(self.context(&call), call)
     }
 
     /// The context that a run of `call` will see.
@@ -153,11 +169,6 @@ impl Guest {
             bound: self.own.get(|| OwnBound(Arc::clone(&self.bound))),
             out: Mutex::new(out),
         }))
-    }
-
-    pub(crate) fn run_in(&self, cx: Context, call: Call) -> Running<'_> {
-        let future = self.code.action.call(cx.clone(), call.payload);
-        Running { cx, future: Some(future), capture: capture::Capture::new(call.log_level) }
     }
 }
 

@@ -47,12 +47,9 @@ impl Metrics {
         Self(Arc::new(Labels { max, by_name: Mutex::default(), other: OnceLock::new() }))
     }
 
-    /// The metrics of an action, sequence or trigger.
-    ///
-    /// Nothing is registered, and next to nothing allocated, before its first activation is recorded.
-    #[must_use]
-    pub fn action(&self, name: &EntityName) -> ActionMetrics {
-        ActionMetrics { labels: Arc::clone(&self.0), name: name.clone(), handles: OnceLock::new() }
+    /// Counts and measures a finished activation of the action that `of` is kept for.
+    pub fn record(&self, of: &ActionMetrics, record: &Record) {
+        of.handles.get_or_init(|| self.0.handles(&record.revision.name)).record(record);
     }
 }
 
@@ -83,24 +80,18 @@ impl Labels {
     }
 }
 
-/// The metrics of one action.
+/// The metrics of one action, sequence or trigger, kept beside it so that a record looks nothing up.
+///
+/// Nothing is registered or allocated before its first activation: most of many actions may never run.
+#[derive(Default)]
 pub struct ActionMetrics {
-    labels: Arc<Labels>,
-    name: EntityName,
-    /// Made with the first record: most of many registered actions may never run.
     handles: OnceLock<Arc<Handles>>,
-}
-
-impl ActionMetrics {
-    /// Counts and measures a finished activation.
-    pub fn record(&self, record: &Record) {
-        self.handles.get_or_init(|| self.labels.handles(&self.name)).record(record);
-    }
 }
 
 impl fmt::Debug for ActionMetrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ActionMetrics").field("action", &self.name).finish_non_exhaustive()
+        let action = self.handles.get().map(|handles| &handles.action);
+        f.debug_struct("ActionMetrics").field("action", &action).finish_non_exhaustive()
     }
 }
 

@@ -13,7 +13,7 @@ use super::lane::Lane;
 use super::registry::Registry;
 use super::unfinished::Orphan;
 use super::{Inner, MAX_CAUSAL_DEPTH, Platform};
-use crate::action::{Action, ActionSet, ActionSpec, Code, NativeCode, Parameters};
+use crate::action::{Action, ActionSet, ActionSpec, Parameters};
 use crate::backend::Backend;
 use crate::entropy::Entropy;
 use crate::error::{Error, ErrorKind};
@@ -46,7 +46,8 @@ pub struct PlatformBuilder {
 #[derive(Default)]
 pub(super) struct Entities {
     packages: Vec<(String, Parameters)>,
-    actions: Vec<ActionSpec>,
+    /// Shared already, so that none of what may be very many is moved once more.
+    actions: Vec<Arc<ActionSpec>>,
     sequences: Vec<(String, Vec<String>)>,
     triggers: Vec<(String, Parameters)>,
     feeds: Vec<Arc<dyn Trigger>>,
@@ -158,23 +159,20 @@ impl PlatformBuilder {
     /// Registers the actions of a set.
     #[must_use]
     pub fn actions(mut self, actions: ActionSet) -> Self {
-        self.entities.actions.extend(actions.into_specs());
+        self.entities.actions.extend(actions.into_specs().into_iter().map(Arc::new));
         self
     }
 
     /// Registers one action.
     #[must_use]
-    pub fn action(mut self, action: impl Action) -> Self {
-        let mut spec = Action::spec(&action);
-        spec.code = Code::Native(NativeCode { action: Arc::new(action), init: None });
-        self.entities.actions.push(spec);
-        self
+    pub fn action(self, action: impl Action) -> Self {
+        self.actions(ActionSet::new().with(action))
     }
 
     /// Registers an action that is bound to its code already.
     #[must_use]
     pub fn spec(mut self, spec: ActionSpec) -> Self {
-        self.entities.actions.push(spec);
+        self.entities.actions.push(Arc::new(spec));
         self
     }
 

@@ -1,5 +1,7 @@
 //! What an app changes while it runs: entities are created, updated, enabled, disabled and deleted, with revisions.
 
+use std::sync::Arc;
+
 use super::Platform;
 use super::registry::Entry;
 use crate::action::{ActionSpec, Parameters};
@@ -20,7 +22,7 @@ impl Platform {
     /// Dropping it leaves the entity as it was, or updated in the store but not in effect: put it again.
     pub async fn put_action(&self, spec: ActionSpec, expect: Expect) -> Result<Revision, Error> {
         let _writing = self.0.writing.lock().await;
-        let (name, entry, revision) = self.0.make_action(spec, expect).await?;
+        let (name, entry, revision) = self.0.make_action(Arc::new(spec), expect).await?;
         self.0.publish(name, entry)?;
         Ok(revision)
     }

@@ -20,16 +20,11 @@ use crate::units::MemoryMib;
 
 impl Inner {
     /// Deploys many actions and publishes them in one step.
-    pub(super) async fn put_actions(&self, specs: Vec<ActionSpec>) -> Result<(), Error> {
+    pub(super) async fn put_actions(&self, specs: Vec<Arc<ActionSpec>>) -> Result<(), Error> {
         let _writing = self.writing.lock().await;
         let mut entries = Vec::with_capacity(specs.len());
-        let mut names = std::collections::BTreeSet::new();
         for spec in specs {
             let (name, entry, _) = self.make_action(spec, Expect::Any).await?;
-            if !names.insert(name.clone()) {
-                let text = format!("the action '{name}' is registered twice");
-                return Err(Error::new(ErrorKind::AlreadyExists, text));
-            }
             entries.push((name, entry));
         }
         self.registry.put(entries)
@@ -37,18 +32,17 @@ impl Inner {
 
     pub(super) async fn make_action(
         &self,
-        mut spec: ActionSpec,
+        mut spec: Arc<ActionSpec>,
         expect: Expect,
     ) -> Result<(EntityName, Entry, Revision), Error> {
-        spec.name = spec.name.resolve(self.registry.home());
-        let name = spec.name.clone();
+        let name = spec.name.resolve(self.registry.home());
+        Arc::make_mut(&mut spec).name = name.clone();
         check_package(name.package())?;
         spec.check()?;
         let lane = self.lane(spec.backend.as_deref()).map_err(|error| error.with_context("action", &name))?;
-        let weight = lane.scheduler.weight(spec.limits.memory);
         let body = body_of(&spec, &lane)?;
         let planned = self.plan(&name, EntityKind::Action, &body).await?;
-        spec.version = planned.version;
+        Arc::make_mut(&mut spec).version = planned.version;
         let record = Arc::new(ActionRevision {
             name: name.clone(),
             version: planned.version,
@@ -58,12 +52,11 @@ impl Inner {
         });
         let own = spec.parameters.clone();
         let deployment =
-            lane.backend.deploy(Arc::new(spec)).await.map_err(|error| error.with_context("action", &name))?;
-        let average = lane.averages_runs.then(RunAverage::default);
-        let deployed = Deployed { lane, deployment, weight, average };
+            lane.backend.deploy(spec).await.map_err(|error| error.with_context("action", &name))?;
+        let deployed = Deployed { lane, deployment, average: RunAverage::default() };
         let revision = self.commit(&name, EntityKind::Action, planned, body, expect).await?;
         let runs = Runs::Action(Arc::new(deployed));
-        let target = self.target(record, revision, self.defaults(&name, own), runs);
+        let target = Target::new(record, revision, self.defaults(&name, own), runs);
         Ok((name, action_entry(target), revision))
     }
 
@@ -93,7 +86,7 @@ impl Inner {
         });
         let revision = self.commit(&name, EntityKind::Sequence, planned, body, expect).await?;
         let defaults = self.defaults(&name, Parameters::new());
-        let target = self.target(record, revision, defaults, Runs::Sequence(members.into()));
+        let target = Target::new(record, revision, defaults, Runs::Sequence(members.into()));
         self.publish(name, action_entry(target))?;
         Ok(revision)
     }
@@ -246,17 +239,6 @@ impl Inner {
             .ok_or_else(|| Error::unknown("backend", name, self.lanes.iter().map(|lane| &**lane.name())))
     }
 
-    fn target(
-        &self,
-        record: Arc<ActionRevision>,
-        revision: Revision,
-        defaults: Parameters,
-        runs: Runs,
-    ) -> Target {
-        let metrics = self.metrics.action(&record.name);
-        Target { record, revision, defaults, metrics, runs }
-    }
-
     /// The parameters that go under the payloads of an action: its package's, then its own.
     fn defaults(&self, name: &EntityName, own: Parameters) -> Parameters {
         let package =
@@ -283,13 +265,8 @@ impl Inner {
                 Runs::Sequence(members) => (Parameters::new(), Runs::Sequence(Arc::clone(members))),
             };
             let defaults = self.defaults(&name, own);
-            entry.replace(Arc::new(Target {
-                record: Arc::clone(&old.record),
-                revision: old.revision,
-                defaults,
-                metrics: self.metrics.action(&name),
-                runs,
-            }));
+            let target = Target::new(Arc::clone(&old.record), old.revision, defaults, runs);
+            entry.replace(Arc::new(target));
         }
     }
 

@@ -144,7 +144,7 @@ impl Inner {
 
     /// After a record is written: counts it, wakes who waits for it, and runs what follows.
     pub(super) fn settled(self: &Arc<Self>, progress: &Progress, record: &Activation) {
-        progress.target.metrics.record(record);
+        self.metrics.record(&progress.target.metrics, record);
         progress.entered.finished(record.status());
         self.waiters.written(record.id);
         for job in &progress.follow_up {

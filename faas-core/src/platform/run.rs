@@ -1,7 +1,6 @@
 //! The path of one accepted activation: permit, backend, attempts, record.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -11,7 +10,7 @@ use super::unfinished::{Progress, Unfinished};
 use crate::activation::Activation;
 use crate::error::{Error, ErrorKind};
 use crate::outcome::Status;
-use crate::scheduler::{AdmitRequest, Permit, RunAverage, Ticket, deadline_after};
+use crate::scheduler::{AdmitRequest, Permit, Ticket, deadline_after};
 
 /// A place in the scheduler.
 pub(super) enum Admission {
@@ -31,14 +30,14 @@ impl Inner {
         accepted: bool,
     ) -> Result<Admission, Error> {
         let scheduler = &deployed.lane.scheduler;
-        if let Some(permit) = scheduler.try_admit(deployed.weight) {
+        if let Some(permit) = scheduler.try_admit(deployed.weight()) {
             return Ok(Admission::Granted(permit));
         }
         let request = AdmitRequest {
             namespace,
-            weight: deployed.weight,
+            weight: deployed.weight(),
             deadline: Some(start_by),
-            expected_run: deployed.average.as_ref().map_or(Duration::ZERO, RunAverage::expected),
+            expected_run: deployed.average.expected(),
             accepted,
         };
         scheduler.enqueue(request).map(Admission::Queued)
@@ -77,8 +76,8 @@ impl Inner {
         match backend.invoke(&deployed.deployment, invocation).await {
             Ok(completion) => {
                 progress.meter(&completion);
-                if let Some(average) = &deployed.average {
-                    average.add(completion.run);
+                if deployed.lane.averages_runs {
+                    deployed.average.add(completion.run);
                 }
                 let again = match completion.outcome.status() {
                     Status::Success => false,

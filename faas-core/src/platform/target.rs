@@ -23,8 +23,8 @@ pub(crate) struct Target {
     pub(crate) record: Arc<ActionRevision>,
     /// The revision that the store gave it.
     pub(crate) revision: Revision,
-    /// Parameters that go under each payload: the package's, then its own.
-    pub(crate) defaults: Parameters,
+    /// Parameters that go under each payload, where there are any: the package's, then its own.
+    pub(crate) defaults: Option<Box<Parameters>>,
     pub(crate) metrics: ActionMetrics,
     pub(crate) runs: Runs,
 }
@@ -62,15 +62,18 @@ pub(crate) enum Runs {
 pub(crate) struct Deployed {
     pub(crate) lane: Arc<Lane>,
     pub(crate) deployment: Deployment,
-    /// What one run takes of the lane's capacity.
-    pub(crate) weight: u32,
     /// How long it has been running, where the lane goes by that: otherwise a run writes to nothing shared.
-    pub(crate) average: Option<RunAverage>,
+    pub(crate) average: RunAverage,
 }
 
 impl Deployed {
     pub(crate) fn spec(&self) -> &Arc<ActionSpec> {
         &self.deployment.spec
+    }
+
+    /// What one run takes of the lane's capacity.
+    pub(crate) fn weight(&self) -> u32 {
+        self.lane.scheduler.weight(self.spec().limits.memory)
     }
 }
 
@@ -81,6 +84,16 @@ impl Drop for Deployed {
 }
 
 impl Target {
+    pub(crate) fn new(
+        record: Arc<ActionRevision>,
+        revision: Revision,
+        defaults: Parameters,
+        runs: Runs,
+    ) -> Self {
+        let defaults = (!defaults.is_empty()).then(|| Box::new(defaults));
+        Self { record, revision, defaults, metrics: ActionMetrics::default(), runs }
+    }
+
     pub(crate) fn name(&self) -> &EntityName {
         &self.record.name
     }
@@ -94,7 +107,10 @@ impl Target {
 
     /// The payload over the default parameters. Arrays, which occur within sequences, are not merged.
     pub(crate) fn merge(&self, payload: Payload) -> Result<Payload, Error> {
-        merge(&self.defaults, payload)
+        match &self.defaults {
+            Some(defaults) => merge(defaults, payload),
+            None => Ok(payload),
+        }
     }
 }
 

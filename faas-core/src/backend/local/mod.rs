@@ -4,6 +4,7 @@
 //! overflows its stack or never returns does so to the whole program; its [`Capability`] says so.
 
 mod place;
+mod run;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,12 +14,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::Instant;
 
-use self::place::Place;
+use self::place::{Place, Start};
+use self::run::Runner;
 use super::{Backend, BackendInfo, BackendUrl, Cancel, Capability, Capacity, Completion, Deployment, Health};
 use super::{Invocation, LogsAfterKill};
 use crate::action::{ActionSpec, Limits};
+use crate::activation::StartKind;
 use crate::entropy::Entropy;
 use crate::error::{Error, ErrorKind};
+use crate::guest::Guest;
 use crate::outcome::Status;
 use crate::payload;
 use crate::scheduler::deadline_after;
@@ -145,51 +149,96 @@ impl Default for LocalBackend {
     }
 }
 
-/// An action that is deployed here.
+/// An action that is deployed here. There may be very many.
 struct Deployed {
-    spec: Arc<ActionSpec>,
     entropy: Arc<Entropy>,
     removed: AtomicBool,
-    places: Places,
+    sandboxes: Sandboxes,
 }
 
 /// Where an action runs. Without shared state nothing tells one sandbox from another, so one serves all;
 /// with it each namespace has its own, which a developer error ends.
-enum Places {
-    One(Arc<Place>),
-    PerNamespace(Mutex<BTreeMap<String, Arc<Place>>>),
+enum Sandboxes {
+    One { guest: Guest, started: AtomicBool },
+    PerNamespace(Box<PerNamespace>),
+}
+
+struct PerNamespace {
+    spec: Arc<ActionSpec>,
+    places: Mutex<BTreeMap<String, Arc<Place>>>,
 }
 
 impl Deployed {
     fn new(spec: Arc<ActionSpec>, entropy: Arc<Entropy>) -> Result<Self, Error> {
-        let place = Place::new(&spec, &entropy)?;
-        let places = if place.has_state() {
-            Places::PerNamespace(Mutex::default())
+        let guest = Guest::new(Arc::clone(&spec), Arc::<Entropy>::clone(&entropy))?;
+        let sandboxes = if guest.needs_init() {
+            Sandboxes::PerNamespace(Box::new(PerNamespace { spec, places: Mutex::default() }))
         } else {
-            Places::One(Arc::new(place))
+            Sandboxes::One { guest, started: AtomicBool::new(false) }
         };
-        Ok(Self { spec, entropy, removed: AtomicBool::new(false), places })
+        Ok(Self { entropy, removed: AtomicBool::new(false), sandboxes })
     }
 
-    /// The sandbox for invocations of a namespace.
-    fn place(&self, namespace: &str) -> Result<Arc<Place>, Error> {
-        let places = match &self.places {
-            Places::One(place) => return Ok(Arc::clone(place)),
-            Places::PerNamespace(places) => places,
+    async fn invoke(&self, invocation: &mut Invocation) -> Result<Completion, Error> {
+        let sandboxes = match &self.sandboxes {
+            Sandboxes::One { guest, started } => {
+                let start = Start::at_once(start_once(started));
+                let runner = Runner { guest, entropy: &self.entropy };
+                return Ok(runner.invoke(invocation, (start, Ok(()))).await);
+            }
+            Sandboxes::PerNamespace(sandboxes) => sandboxes,
         };
-        let mut places = places.lock().unwrap_or_else(PoisonError::into_inner);
+        let namespace = invocation.namespace(&sandboxes.spec).to_owned();
+        let place = sandboxes.place(&namespace, &self.entropy)?;
+        let started = place.start(invocation.start_by).await?;
+        let runner = Runner { guest: &place.guest, entropy: &self.entropy };
+        let completion = runner.invoke(invocation, started).await;
+        if completion.outcome.status() == Status::DeveloperError {
+            sandboxes.discard(&namespace, &place);
+        }
+        Ok(completion)
+    }
+
+    /// Makes the sandbox of the action's own namespace ready.
+    async fn warm(&self) -> Result<(), Error> {
+        let sandboxes = match &self.sandboxes {
+            Sandboxes::One { started, .. } => {
+                start_once(started);
+                return Ok(());
+            }
+            Sandboxes::PerNamespace(sandboxes) => sandboxes,
+        };
+        let place = sandboxes.place(sandboxes.spec.name.namespace(), &self.entropy)?;
+        let (_, ready) = place.start(deadline_after(Instant::now(), Duration::MAX)).await?;
+        ready.map_err(|outcome| Error::new(ErrorKind::InitFailed, outcome.error().unwrap_or_default()))
+    }
+}
+
+/// Starts what needs no initialisation. Reading first keeps the flag's cache line shared between threads.
+fn start_once(started: &AtomicBool) -> StartKind {
+    if started.load(Ordering::Relaxed) || started.swap(true, Ordering::Relaxed) {
+        StartKind::Warm
+    } else {
+        StartKind::Cold
+    }
+}
+
+impl PerNamespace {
+    /// The sandbox for invocations of a namespace.
+    fn place(&self, namespace: &str, entropy: &Arc<Entropy>) -> Result<Arc<Place>, Error> {
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(place) = places.get(namespace) {
             return Ok(Arc::clone(place));
         }
-        let place = Arc::new(Place::new(&self.spec, &self.entropy)?);
+        let guest = Guest::new(Arc::clone(&self.spec), Arc::<Entropy>::clone(entropy))?;
+        let place = Arc::new(Place::new(guest));
         places.insert(namespace.to_owned(), Arc::clone(&place));
         Ok(place)
     }
 
     /// Forgets a sandbox whose run ended badly: the next invocation gets a new one.
     fn discard(&self, namespace: &str, bad: &Arc<Place>) {
-        let Places::PerNamespace(places) = &self.places else { return };
-        let mut places = places.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
         if places.get(namespace).is_some_and(|place| Arc::ptr_eq(place, bad)) {
             places.remove(namespace);
         }
@@ -221,18 +270,7 @@ impl Backend for LocalBackend {
                 format!("action '{}' is removed from backend '{}'", deployment.spec.name, self.info.name);
             return Err(Error::new(ErrorKind::NotFound, text));
         }
-        match &deployed.places {
-            Places::One(place) => place.invoke(&mut invocation).await,
-            Places::PerNamespace(_) => {
-                let namespace = invocation.namespace(&deployed.spec).to_owned();
-                let place = deployed.place(&namespace)?;
-                let completion = place.invoke(&mut invocation).await?;
-                if completion.outcome.status() == Status::DeveloperError {
-                    deployed.discard(&namespace, &place);
-                }
-                Ok(completion)
-            }
-        }
+        deployed.invoke(&mut invocation).await
     }
 
     async fn ready(&self) {}
@@ -242,11 +280,7 @@ impl Backend for LocalBackend {
         if count == 0 {
             return Ok(0);
         }
-        let start_by = deadline_after(Instant::now(), Duration::MAX);
-        match deployed.place(deployed.spec.name.namespace())?.start(start_by).await?.1 {
-            Ok(()) => Ok(1),
-            Err(outcome) => Err(Error::new(ErrorKind::InitFailed, outcome.error().unwrap_or_default())),
-        }
+        deployed.warm().await.map(|()| 1)
     }
 
     async fn remove(&self, deployment: &Deployment) -> Result<(), Error> {

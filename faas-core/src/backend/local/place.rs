@@ -1,58 +1,46 @@
-//! One sandbox's worth of an action in this process.
+//! A sandbox of an action with shared state, in this process.
 
-use std::future::Future;
-use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context as TaskContext, Poll, ready};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
-use tokio::time::{Instant, Sleep, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
-use super::LocalBackend;
-use crate::action::ActionSpec;
-use crate::activation::{StartKind, Usage};
-use crate::backend::{Completion, Invocation};
-use crate::context::Context;
-use crate::entropy::Entropy;
+use crate::activation::StartKind;
 use crate::error::{Error, ErrorKind};
-use crate::guest::{Call, Guest, Reply, Running};
+use crate::guest::Guest;
 use crate::outcome::Outcome;
-use crate::scheduler::Permit;
 
-/// A guest, and whether it is ready.
+/// A guest that has to be initialised, and whether it is.
 pub(super) struct Place {
-    guest: Guest,
-    entropy: Arc<Entropy>,
-    /// Set once the guest has run or was made ready.
+    pub(super) guest: Guest,
     started: AtomicBool,
     /// Held by whoever initialises.
     initialising: Mutex<()>,
 }
 
-/// How the guest came to be ready.
+/// How a guest came to be ready.
 pub(super) struct Start {
-    kind: StartKind,
-    wait: Duration,
-    init: Duration,
+    pub(super) kind: StartKind,
+    pub(super) wait: Duration,
+    pub(super) init: Duration,
+}
+
+impl Start {
+    /// A start that took no time.
+    pub(super) fn at_once(kind: StartKind) -> Self {
+        Self { kind, wait: Duration::ZERO, init: Duration::ZERO }
+    }
 }
 
 impl Place {
-    pub(super) fn new(spec: &Arc<ActionSpec>, entropy: &Arc<Entropy>) -> Result<Self, Error> {
-        let guest = Guest::new(Arc::clone(spec), Arc::<Entropy>::clone(entropy))?;
-        let (entropy, started) = (Arc::clone(entropy), AtomicBool::new(false));
-        Ok(Self { guest, entropy, started, initialising: Mutex::new(()) })
-    }
-
-    /// Whether the action shares state between its runs.
-    pub(super) fn has_state(&self) -> bool {
-        self.guest.needs_init()
+    pub(super) fn new(guest: Guest) -> Self {
+        Self { guest, started: AtomicBool::new(false), initialising: Mutex::new(()) }
     }
 
     /// Initialises the guest unless it is; all but one caller wait for the one, until `start_by`.
     pub(super) async fn start(&self, start_by: Instant) -> Result<(Start, Result<(), Outcome>), Error> {
-        let warm = Start { kind: StartKind::Warm, wait: Duration::ZERO, init: Duration::ZERO };
+        let warm = Start::at_once(StartKind::Warm);
         if self.started.load(Ordering::Acquire) {
             return Ok((warm, Ok(())));
         }
@@ -64,7 +52,7 @@ impl Place {
             return Ok((Start { wait, ..warm }, Ok(())));
         }
         let began = Instant::now();
-        let limit = self.limit();
+        let limit = self.guest.spec().limits.timeout;
         let ready =
             timeout(limit, self.guest.init()).await.unwrap_or_else(|_| Err(Outcome::init_timed_out(limit)));
         self.started.store(ready.is_ok(), Ordering::Release);
@@ -75,138 +63,5 @@ impl Place {
         let text = format!("waited {wait:?} for the initialisation by another invocation");
         let error = Error::new(ErrorKind::DeadlineExceeded, text).temporary(true);
         error.with_context("action", &self.guest.spec().name)
-    }
-
-    pub(super) async fn invoke(self: &Arc<Self>, invocation: &mut Invocation) -> Result<Completion, Error> {
-        let (start, ready) = self.start(invocation.start_by).await?;
-        let began = if start.kind == StartKind::Warm && start.wait.is_zero() {
-            invocation.admitted
-        } else {
-            Instant::now()
-        };
-        let (reply, ended) = match ready {
-            Err(outcome) => (Reply { outcome, logs: Vec::new(), emitted: Vec::new() }, began),
-            // A seed decides a run only where nothing runs on threads of its own.
-            Ok(()) if self.guest.spec().blocking && !self.entropy.is_seeded() => {
-                self.run_blocking(invocation, began).await
-            }
-            Ok(()) => self.run_here(invocation, began).await,
-        };
-        Ok(Completion {
-            outcome: reply.outcome,
-            start_kind: start.kind,
-            wait: start.wait,
-            create: Duration::ZERO,
-            init: start.init,
-            run: ended.saturating_duration_since(began),
-            logs: reply.logs,
-            emitted: reply.emitted,
-            usage: Usage::default(),
-        })
-    }
-
-    fn limit(&self) -> Duration {
-        self.guest.spec().limits.timeout
-    }
-
-    fn call(&self, invocation: &mut Invocation, deadline: Instant) -> Call {
-        Call {
-            id: invocation.id,
-            attempt: invocation.attempt,
-            deadline: self.entropy.since_base(deadline),
-            payload: std::mem::take(&mut invocation.payload),
-            log_level: invocation.log_level,
-        }
-    }
-
-    /// Runs in the caller's task.
-    async fn run_here(&self, invocation: &mut Invocation, start: Instant) -> (Reply, Instant) {
-        let limit = self.limit();
-        let deadline = start + limit;
-        let running = self.guest.run(self.call(invocation, deadline));
-        Deadlined { running: Some(running), polled: Some(start), deadline, limit, sleep: None }.await
-    }
-
-    /// Runs on the blocking pool. What is left there after the deadline, or after the caller, keeps the permit;
-    /// what has not begun by then never does.
-    async fn run_blocking(self: &Arc<Self>, invocation: &mut Invocation, start: Instant) -> (Reply, Instant) {
-        let limit = self.limit();
-        let deadline = start + limit;
-        let call = self.call(invocation, deadline);
-        let permit = std::mem::replace(&mut invocation.permit, Permit::unlimited());
-        let listening = Listening(self.guest.context(&call));
-        let (place, cx) = (Arc::clone(self), listening.0.clone());
-        let runtime = tokio::runtime::Handle::current();
-        let thread = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
-            if cx.is_closed() { None } else { Some(runtime.block_on(place.guest.run_in(cx, call))) }
-        });
-        let cx = &listening.0;
-        let reply = tokio::select! {
-            biased;
-            reply = thread => match reply {
-                Ok(reply) => reply.unwrap_or_else(|| cx.close(Outcome::timed_out(limit))),
-                Err(error) => cx.close(Outcome::internal_error(format!("the blocking pool lost the action: {error}"))),
-            },
-            () = sleep_until(deadline) => cx.close(Outcome::timed_out(limit)),
-        };
-        in_time(reply, deadline, limit)
-    }
-}
-
-/// Somebody listens to a run on the blocking pool; when nobody does any more, it is closed.
-struct Listening(Context);
-
-impl Drop for Listening {
-    fn drop(&mut self) {
-        self.0.0.close();
-    }
-}
-
-/// The reply with the time it came, unless that is after the deadline: then it is too late to count.
-fn in_time(reply: Reply, deadline: Instant, limit: Duration) -> (Reply, Instant) {
-    let now = Instant::now();
-    if now <= deadline {
-        return (reply, now);
-    }
-    (Reply { outcome: Outcome::timed_out(limit), emitted: Vec::new(), ..reply }, now)
-}
-
-/// A run that ends at its deadline. The timer is made only for a run that waits.
-struct Deadlined<'a> {
-    running: Option<Running<'a>>,
-    /// When the current poll began, where that is known without reading the clock.
-    polled: Option<Instant>,
-    deadline: Instant,
-    limit: Duration,
-    sleep: Option<Pin<Box<Sleep>>>,
-}
-
-impl Future for Deadlined<'_> {
-    type Output = (Reply, Instant);
-
-    fn poll(mut self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<(Reply, Instant)> {
-        let this = &mut *self;
-        let Some(running) = this.running.as_mut() else { return Poll::Pending };
-        let polled_at = this.polled.take().unwrap_or_else(Instant::now);
-        if let Poll::Ready(reply) = pin!(running).poll(task) {
-            let (reply, ended) = in_time(reply, this.deadline, this.limit);
-            warn_of_blocking(polled_at, ended);
-            return Poll::Ready((reply, ended));
-        }
-        let now = Instant::now();
-        warn_of_blocking(polled_at, now);
-        let deadline = this.deadline;
-        let sleep = this.sleep.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-        ready!(sleep.as_mut().poll(task));
-        let Some(running) = this.running.take() else { return Poll::Pending };
-        Poll::Ready((running.abandon(Outcome::timed_out(this.limit)), Instant::now()))
-    }
-}
-
-fn warn_of_blocking(polled_at: Instant, now: Instant) {
-    let blocked = now.saturating_duration_since(polled_at);
-    if blocked > LocalBackend::BLOCKED_POLL {
-        tracing::warn!(?blocked, "an action blocked its thread: mark it `blocking`");
     }
 }

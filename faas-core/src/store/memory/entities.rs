@@ -1,43 +1,75 @@
 //! The entities of a memory store, with their revisions.
 
-use std::collections::BTreeMap;
+use std::borrow::Borrow;
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
 
 use crate::error::{Error, ErrorKind};
 use crate::name::EntityName;
 use crate::store::{Entity, EntityKind, Expect, Revision};
 
+/// An entity in the order of names: a set of them holds each name once, where a map would hold it twice.
+/// Boxed, since a third of a tree's places are vacant.
+struct ByName(Box<Entity>);
+
+impl Borrow<EntityName> for ByName {
+    fn borrow(&self) -> &EntityName {
+        &self.0.name
+    }
+}
+
+impl PartialEq for ByName {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.name == other.0.name
+    }
+}
+
+impl Eq for ByName {}
+
+impl PartialOrd for ByName {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for ByName {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.name.cmp(&other.0.name)
+    }
+}
+
 /// All entities by name, of whatever kind.
 #[derive(Default)]
 pub(super) struct Entities {
-    by_name: BTreeMap<EntityName, Entity>,
+    by_name: BTreeSet<ByName>,
     /// Of the last write.
     revision: u64,
 }
 
 impl Entities {
     pub(super) fn put(&mut self, mut entity: Entity, expect: Expect) -> Result<Revision, Error> {
-        let found = self.by_name.get(&entity.name);
+        let found = self.named(&entity.name);
         if let Some(other) = found.filter(|found| found.kind != entity.kind) {
             return Err(exists(other));
         }
         check(&entity.name, found, expect)?;
         entity.revision = self.next_revision();
         let revision = entity.revision;
-        self.by_name.insert(entity.name.clone(), entity);
+        self.by_name.replace(ByName(Box::new(entity)));
         Ok(revision)
     }
 
     pub(super) fn find(&self, name: &EntityName) -> Option<Entity> {
-        self.by_name.get(name).cloned()
+        self.named(name).cloned()
     }
 
     pub(super) fn list(&self, kind: EntityKind, namespace: &str) -> Vec<Entity> {
         let is_asked_for = |entity: &&Entity| entity.kind == kind && entity.name.namespace() == namespace;
-        self.by_name.values().filter(is_asked_for).cloned().collect()
+        self.by_name.iter().map(|it| &*it.0).filter(is_asked_for).cloned().collect()
     }
 
     pub(super) fn delete(&mut self, name: &EntityName, expect: Expect) -> Result<(), Error> {
-        let found = self.by_name.get(name);
+        let found = self.named(name);
         if found.is_none() {
             return Err(missing(name));
         }
@@ -45,6 +77,10 @@ impl Entities {
         self.by_name.remove(name);
         self.next_revision();
         Ok(())
+    }
+
+    fn named(&self, name: &EntityName) -> Option<&Entity> {
+        self.by_name.get(name).map(|it| &*it.0)
     }
 
     fn next_revision(&mut self) -> Revision {
