@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use faas_core::store::{ActivationQuery, Expect};
 use faas_core::{
-    ActivationKind, Context, ErrorKind, LocalBackend, Platform, PlatformBuilder, RuleSpec, StartKind, Status,
-    action, actions,
+    ActivationKind, Context, ErrorKind, InitContext, InvokeOptions, LocalBackend, Namespace, Platform,
+    PlatformBuilder, RuleSpec, StartKind, Status, action, actions,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -195,6 +195,23 @@ async fn an_update_makes_a_new_revision_and_a_stale_one_conflicts() {
     app.delete("ping", Expect::Any).await.unwrap();
     let error = app.invoke("ping", ()).await.unwrap_err();
     assert!(error.to_string().contains("no action is named 'ping'; known:"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn states_of_idle_namespaces_do_not_pile_up() {
+    let set = actions().with_init(|_: InitContext| async { Ok::<_, std::io::Error>(7_u32) });
+    let app = Platform::builder().backend(LocalBackend::new()).actions(set).build().await.unwrap();
+    let start_kind = async |n: usize| {
+        let namespace = Some(Namespace::new(&format!("tenant{n}")).unwrap());
+        let options = InvokeOptions { namespace, ..InvokeOptions::default() };
+        app.invoke_with("/guest/ping", (), options).await.unwrap().start_kind
+    };
+    for n in 0..LocalBackend::MAX_STATES {
+        assert_eq!(start_kind(n).await, Some(StartKind::Cold));
+    }
+    assert_eq!(start_kind(0).await, Some(StartKind::Warm));
+    assert_eq!(start_kind(LocalBackend::MAX_STATES).await, Some(StartKind::Cold));
+    assert_eq!(start_kind(0).await, Some(StartKind::Cold));
 }
 
 #[tokio::test(start_paused = true)]

@@ -64,6 +64,10 @@ impl LocalBackend {
     /// How long one poll may take before it is reported as blocking its thread. Arbitrary.
     pub const BLOCKED_POLL: Duration = Duration::from_millis(100);
 
+    /// The namespaces for which an action keeps a state that nobody uses; with more, all idle ones are dropped.
+    /// Arbitrary.
+    pub const MAX_STATES: usize = 1_000;
+
     /// What the local backend can do.
     pub const CAPABILITY: Capability = Capability {
         cancel: Cancel::AtAwait,
@@ -229,6 +233,10 @@ impl PerNamespace {
         let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(place) = places.get(namespace) {
             return Ok(Arc::clone(place));
+        }
+        if places.len() >= LocalBackend::MAX_STATES {
+            // Who runs in one holds it.
+            places.retain(|_, place| Arc::strong_count(place) > 1);
         }
         let guest = Guest::new(Arc::clone(&self.spec), Arc::<Entropy>::clone(entropy))?;
         let place = Arc::new(Place::new(guest));
