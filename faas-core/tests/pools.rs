@@ -28,7 +28,7 @@ impl Action for Step {
     type Output = ();
 
     fn spec(&self) -> ActionSpec {
-        ActionSpec::new(&self.name).unwrap()
+        ActionSpec::new(&self.name).expect("a name")
     }
 
     async fn call(&self, _cx: Context, (): ()) -> Result<(), BoxError> {
@@ -51,7 +51,7 @@ async fn app(
         set.with(Step { name: name.clone(), fails: first_fails && n == 0 })
     });
     let app = Platform::builder().shared_backend(Arc::clone(&backend)).actions(set).sequence("all", names);
-    (app.build().await.unwrap(), backend)
+    (app.build().await.expect("an app"), backend)
 }
 
 fn slow_creation() -> Script {
