@@ -22,7 +22,7 @@ use crate::action::{ActionSpec, Limits};
 use crate::activation::StartKind;
 use crate::entropy::Entropy;
 use crate::error::{Error, ErrorKind};
-use crate::guest::Guest;
+use crate::guest::{Guest, Reply};
 use crate::outcome::Status;
 use crate::payload;
 use crate::scheduler::deadline_after;
@@ -183,26 +183,6 @@ impl Deployed {
         Ok(Self { entropy, removed: AtomicBool::new(false), sandboxes })
     }
 
-    async fn invoke(&self, invocation: &mut Invocation) -> Result<Completion, Error> {
-        let sandboxes = match &self.sandboxes {
-            Sandboxes::One { guest, started } => {
-                let start = Start::at_once(start_once(started));
-                let runner = Runner { guest, entropy: &self.entropy };
-                return Ok(runner.invoke(invocation, (start, Ok(()))).await);
-            }
-            Sandboxes::PerNamespace(sandboxes) => sandboxes,
-        };
-        let namespace = invocation.namespace(&sandboxes.spec).to_owned();
-        let place = sandboxes.place(&namespace, &self.entropy)?;
-        let started = place.start(invocation.start_by).await?;
-        let runner = Runner { guest: &place.guest, entropy: &self.entropy };
-        let completion = runner.invoke(invocation, started).await;
-        if completion.outcome.status() == Status::DeveloperError {
-            sandboxes.discard(&namespace, &place);
-        }
-        Ok(completion)
-    }
-
     /// Makes the sandbox of the action's own namespace ready.
     async fn warm(&self) -> Result<(), Error> {
         let sandboxes = match &self.sandboxes {
@@ -228,6 +208,23 @@ fn start_once(started: &AtomicBool) -> StartKind {
 }
 
 impl PerNamespace {
+    async fn invoke(&self, invocation: &mut Invocation, entropy: &Arc<Entropy>) -> Result<Completion, Error> {
+        let namespace = invocation.namespace(&self.spec).to_owned();
+        let place = self.place(&namespace, entropy)?;
+        let (start, ready) = place.start(invocation.start_by).await?;
+        let completion = match ready {
+            Ok(()) => Runner { guest: &place.guest, entropy }.run(invocation, &start).await,
+            Err(outcome) => {
+                let reply = Reply { outcome, logs: Vec::new(), emitted: Vec::new() };
+                start.completion(reply, Duration::ZERO)
+            }
+        };
+        if completion.outcome.status() == Status::DeveloperError {
+            self.discard(&namespace, &place);
+        }
+        Ok(completion)
+    }
+
     /// The sandbox for invocations of a namespace.
     fn place(&self, namespace: &str, entropy: &Arc<Entropy>) -> Result<Arc<Place>, Error> {
         let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
@@ -278,7 +275,14 @@ impl Backend for LocalBackend {
                 format!("action '{}' is removed from backend '{}'", deployment.spec.name, self.info.name);
             return Err(Error::new(ErrorKind::NotFound, text));
         }
-        deployed.invoke(&mut invocation).await
+        let entropy = &deployed.entropy;
+        match &deployed.sandboxes {
+            Sandboxes::One { guest, started } => {
+                let start = Start::at_once(start_once(started));
+                Ok(Runner { guest, entropy }.run(&mut invocation, &start).await)
+            }
+            Sandboxes::PerNamespace(sandboxes) => sandboxes.invoke(&mut invocation, entropy).await,
+        }
     }
 
     async fn ready(&self) {}

@@ -6,9 +6,10 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::activation::StartKind;
+use crate::activation::{StartKind, Usage};
+use crate::backend::Completion;
 use crate::error::{Error, ErrorKind};
-use crate::guest::Guest;
+use crate::guest::{Guest, Reply};
 use crate::outcome::Outcome;
 
 /// A guest that has to be initialised, and whether it is.
@@ -30,6 +31,21 @@ impl Start {
     /// A start that took no time.
     pub(super) fn at_once(kind: StartKind) -> Self {
         Self { kind, wait: Duration::ZERO, init: Duration::ZERO }
+    }
+
+    /// How an invocation ended that began so, and then ran for `run`.
+    pub(super) fn completion(&self, reply: Reply, run: Duration) -> Completion {
+        Completion {
+            outcome: reply.outcome,
+            start_kind: self.kind,
+            wait: self.wait,
+            create: Duration::ZERO,
+            init: self.init,
+            run,
+            logs: reply.logs,
+            emitted: reply.emitted,
+            usage: Usage::default(),
+        }
     }
 }
 

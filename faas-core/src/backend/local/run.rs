@@ -10,7 +10,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::LocalBackend;
 use super::place::Start;
-use crate::activation::{StartKind, Usage};
+use crate::activation::StartKind;
 use crate::backend::{Completion, Invocation};
 use crate::context::Context;
 use crate::entropy::Entropy;
@@ -25,36 +25,20 @@ pub(super) struct Runner<'a> {
 }
 
 impl Runner<'_> {
-    /// Runs the guest once it is ready, or tells why it is not.
-    pub(super) async fn invoke(
-        &self,
-        invocation: &mut Invocation,
-        (start, ready): (Start, Result<(), Outcome>),
-    ) -> Completion {
+    /// Runs the guest, which is ready.
+    pub(super) async fn run(&self, invocation: &mut Invocation, start: &Start) -> Completion {
         let began = if start.kind == StartKind::Warm && start.wait.is_zero() {
             invocation.admitted
         } else {
             Instant::now()
         };
-        let (reply, ended) = match ready {
-            Err(outcome) => (Reply { outcome, logs: Vec::new(), emitted: Vec::new() }, began),
-            // A seed decides a run only where nothing runs on threads of its own.
-            Ok(()) if self.guest.spec().blocking && !self.entropy.is_seeded() => {
-                self.run_blocking(invocation, began).await
-            }
-            Ok(()) => self.run_here(invocation, began).await,
+        // A seed decides a run only where nothing runs on threads of its own.
+        let (reply, ended) = if self.guest.spec().blocking && !self.entropy.is_seeded() {
+            self.run_blocking(invocation, began).await
+        } else {
+            self.run_here(invocation, began).await
         };
-        Completion {
-            outcome: reply.outcome,
-            start_kind: start.kind,
-            wait: start.wait,
-            create: Duration::ZERO,
-            init: start.init,
-            run: ended.saturating_duration_since(began),
-            logs: reply.logs,
-            emitted: reply.emitted,
-            usage: Usage::default(),
-        }
+        start.completion(reply, ended.saturating_duration_since(began))
     }
 
     fn limit(&self) -> Duration {
