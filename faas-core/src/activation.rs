@@ -309,6 +309,32 @@ pub struct Record {
 }
 
 impl Record {
+    /// The record of what came to `outcome` at `at` without running any code.
+    #[must_use]
+    pub fn without_run(
+        id: ActivationId,
+        revision: Arc<ActionRevision>,
+        at: Timestamp,
+        outcome: Outcome,
+    ) -> Self {
+        Self {
+            id,
+            invoker: None,
+            revision,
+            start_kind: None,
+            start: at,
+            end: at,
+            times: Times::default(),
+            billed_ms: 0,
+            usage: Usage::default(),
+            usage_known: true,
+            attempts: 0,
+            cause: None,
+            outcome,
+            logs: Vec::new(),
+        }
+    }
+
     /// Whose activation it is.
     #[must_use]
     pub fn namespace(&self) -> &str {

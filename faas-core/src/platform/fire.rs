@@ -9,7 +9,7 @@ use super::invoke::ended;
 use super::registry::{RuleEntry, TriggerEntry};
 use super::target::merge;
 use super::{Inner, Platform};
-use crate::activation::{Activation, ActivationId, ActivationKind, Record, Times, Usage};
+use crate::activation::{Activation, ActivationId, ActivationKind, Record};
 use crate::error::{BoxError, Error, ErrorKind};
 use crate::guest;
 use crate::log::{LogLine, Stream};
@@ -145,21 +145,11 @@ impl Inner {
     }
 
     fn check_event(&self, trigger: &TriggerEntry, payload: &Payload) -> Result<(), Error> {
-        let refuse = |text: String| Err(Error::new(ErrorKind::InvalidArgument, text));
         if !trigger.switch.is_enabled() {
-            return refuse(format!("trigger '{}' is disabled: enable it before it is fired", trigger.name));
+            let text = format!("trigger '{}' is disabled: enable it before it is fired", trigger.name);
+            return Err(Error::new(ErrorKind::InvalidArgument, text));
         }
-        if !payload.is_object() {
-            return refuse("the payload of an event must be a JSON object, but is an array".into());
-        }
-        if payload.len() > self.max_payload {
-            return refuse(format!(
-                "the payload has {} bytes, more than {}",
-                payload.len(),
-                self.max_payload
-            ));
-        }
-        Ok(())
+        self.check_payload(payload)
     }
 
     /// After the trigger's record and its jobs are in the store.
@@ -200,22 +190,9 @@ impl Inner {
                 RuleResult::NotActivated(..) | RuleResult::NoMatch => {}
             }
         }
-        let record = Record {
-            id,
-            invoker: None,
-            revision: Arc::clone(&trigger.record),
-            start_kind: None,
-            start: now,
-            end: now,
-            times: Times::default(),
-            billed_ms: 0,
-            usage: Usage::default(),
-            usage_known: true,
-            attempts: 0,
-            cause,
-            outcome: Outcome::success(event.payload),
-            logs,
-        };
+        let outcome = Outcome::success(event.payload);
+        let record =
+            Record { cause, logs, ..Record::without_run(id, Arc::clone(&trigger.record), now, outcome) };
         Ok(Fired { record: record.into(), jobs, failed })
     }
 

@@ -12,9 +12,7 @@ use super::invoke::report;
 use super::run::Admission;
 use super::target::{OwnTarget, Runs};
 use super::unfinished::{Orphan, Progress, Unfinished};
-use crate::activation::{
-    ActionRevision, Activation, ActivationId, ActivationKind, Record, Times, Usage, Version,
-};
+use crate::activation::{ActionRevision, Activation, ActivationId, ActivationKind, Record, Version};
 use crate::error::{Error, ErrorKind};
 use crate::name::EntityName;
 use crate::outcome::Outcome;
@@ -97,22 +95,11 @@ impl Inner {
             memory: MemoryMib::new(0),
             backend: "".into(),
         };
-        let now = self.entropy.wall_clock();
+        let (now, outcome) = (self.entropy.wall_clock(), Outcome::application_error(why));
         Record {
-            id: job.id,
             invoker: job.invoker.clone(),
-            revision: Arc::new(revision),
-            start_kind: None,
-            start: now,
-            end: now,
-            times: Times::default(),
-            billed_ms: 0,
-            usage: Usage::default(),
-            usage_known: true,
-            attempts: 0,
             cause: job.cause,
-            outcome: Outcome::application_error(why),
-            logs: Vec::new(),
+            ..Record::without_run(job.id, Arc::new(revision), now, outcome)
         }
     }
 
