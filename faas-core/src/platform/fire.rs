@@ -154,17 +154,13 @@ impl Inner {
 
     /// After the trigger's record and its jobs are in the store.
     async fn fan_out(self: &Arc<Self>, fired: Fired, entered: &Entered) -> Result<(), Error> {
-        entered.finished(fired.record.status());
-        self.waiters.written(fired.record.id);
+        self.written(&fired.record, entered);
         for job in fired.jobs {
             self.dispatch(job, entered.another());
         }
         for record in fired.failed {
-            let status = record.status();
-            let id = record.id;
-            self.store.append(record, Vec::new()).await?;
-            entered.finished(status);
-            self.waiters.written(id);
+            self.store.append(record.clone(), Vec::new()).await?;
+            self.written(&record, entered);
         }
         Ok(())
     }

@@ -66,7 +66,7 @@ impl Inner {
                     self.finish_bare(claim, record, &entered).await
                 }
             },
-            Work::Fire(name) => self.fire_job(&job, &name.clone(), claim, entered).await,
+            Work::Fire(name) => self.fire_job(&job, name, claim, entered).await,
         }
     }
 
@@ -111,9 +111,14 @@ impl Inner {
     ) -> Result<(), Error> {
         let record = Activation::from(record);
         self.store.finish(claim, record.clone(), Vec::new()).await?;
+        self.written(&record, entered);
+        Ok(())
+    }
+
+    /// After a record is written: counts it, and wakes who waits for it.
+    pub(super) fn written(&self, record: &Record, entered: &Entered) {
         entered.finished(record.status());
         self.waiters.written(record.id);
-        Ok(())
     }
 
     /// Writes the record of an activation and accepts the jobs that follow, in one step.
@@ -129,11 +134,10 @@ impl Inner {
         Ok(record.clone())
     }
 
-    /// After a record is written: counts it, wakes who waits for it, and runs what follows.
+    /// After the record of a run is written: measures it, and runs what follows.
     pub(super) fn settled(self: &Arc<Self>, progress: &Progress, record: &Activation) {
         self.metrics.record(&progress.target.metrics, record);
-        progress.entered.finished(record.status());
-        self.waiters.written(record.id);
+        self.written(record, &progress.entered);
         for job in &progress.follow_up {
             self.dispatch(job.clone(), progress.entered.another());
         }
