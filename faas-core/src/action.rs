@@ -290,30 +290,42 @@ pub struct NativeCode {
 pub type Init = Arc<dyn Fn(InitContext) -> BoxFuture<'static, Result<State, BoxError>> + Send + Sync>;
 
 /// What an action is called, may use, and is told: everything but its invocations.
-#[derive(Clone)]
+///
+/// Encoded it is without its code, which whoever decodes it binds.
+#[derive(Clone, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ActionSpec {
     /// Its name.
     pub name: EntityName,
     /// Its version; the platform counts it up.
+    #[serde(default)]
     pub version: Version,
     /// Its code.
+    #[serde(skip)]
     pub code: Code,
     /// What it may use.
+    #[serde(default)]
     pub limits: Limits,
     /// When it is run again.
+    #[serde(default)]
     pub retry: RetryPolicy,
     /// Parameters merged under each payload.
+    #[serde(default, skip_serializing_if = "Parameters::is_empty")]
     pub parameters: Parameters,
     /// Notes for tools.
+    #[serde(default, skip_serializing_if = "Parameters::is_empty")]
     pub annotations: Parameters,
     /// The environment that [`Context::env`] shows it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
     /// What it does, for people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub description: String,
     /// Whether it blocks its thread, and so needs one of its own.
+    #[serde(default)]
     pub blocking: bool,
     /// The backend that it asks for; the platform's default otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backend: Option<String>,
 }
 
@@ -453,6 +465,19 @@ impl ActionSet {
             Box::pin(async move { building.await.map(|state| Arc::new(state) as State).map_err(Into::into) })
         }));
         self
+    }
+
+    /// Whether the set has a function that builds the state of each sandbox.
+    #[must_use]
+    pub fn has_init(&self) -> bool {
+        self.init.is_some()
+    }
+
+    /// The code of the action at that place of the list.
+    #[cfg(all(feature = "guest-wasi", target_family = "wasm"))]
+    pub(crate) fn into_code(self, index: usize) -> Option<NativeCode> {
+        let action = self.actions.into_iter().nth(index)?;
+        Some(NativeCode { action, init: self.init })
     }
 
     /// The specifications of all actions, bound to their code.

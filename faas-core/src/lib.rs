@@ -82,6 +82,7 @@
 //! # Features
 //!
 //! - `macros` (default): `#[action]`.
+//! - `guest-wasi`: the inside of a Wasm module, with which `cargo faas build` makes one of an app.
 //! - `host` (default): the platform and all that runs actions, with tokio. Without it, what is left is what an
 //!   action is built of inside a sandbox, such as a Wasm guest: the modules [`mod@action`], [`activation`],
 //!   [`context`], [`guest`], [`log`], [`meter`], [`outcome`], [`payload`], [`name`], [`units`] and [`error`].
@@ -120,6 +121,8 @@ pub mod pool;
 
 #[cfg(feature = "host")]
 pub mod sandbox;
+
+pub mod artifact;
 
 pub mod guest;
 

@@ -75,6 +75,11 @@ impl LogBuffer {
         self.lines.is_empty() && !self.truncated
     }
 
+    /// Counts a line of so many bytes that somebody else keeps.
+    pub(crate) const fn spend(&mut self, bytes: usize) {
+        self.left = self.left.saturating_sub(bytes as u64 + 1);
+    }
+
     /// Adds a line, escaped and cut to what is left.
     pub fn push(&mut self, at: Timestamp, stream: Stream, text: &str) {
         if self.truncated {

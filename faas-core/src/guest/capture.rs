@@ -5,7 +5,7 @@
 //! thread and level serves all activations and none has to be registered with `tracing` per run.
 
 use std::cell::{OnceCell, RefCell};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -73,7 +73,7 @@ struct Capturing {
     level: LevelFilter,
     /// Which subscriber made a span, because a span may outlive the scope it was made in. Ids are the
     /// subscriber's own.
-    spans: Mutex<HashMap<u64, Dispatch>>,
+    spans: Mutex<BTreeMap<u64, Dispatch>>,
 }
 
 impl Capturing {

@@ -3,19 +3,25 @@
 //! A [`Guest`] is an action bound to its host. Running it captures what the code logs, turns a panic into
 //! a developer error, and gives back a [`Reply`]. Deadlines are the business of whoever polls it.
 
+mod bound;
 mod capture;
+#[cfg(any(all(feature = "guest-wasi", target_family = "wasm"), test))]
+mod executor;
+#[cfg(feature = "guest-wasi")]
+pub mod wasi;
 
 use std::future::Future;
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::task::{Poll, ready};
 use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
 
-use crate::action::{ActionSpec, BoxFuture, Code, Init, NativeCode, State};
+pub(crate) use self::bound::{Bound, Spec};
+use crate::action::{ActionSpec, BoxFuture, Init, State};
 use crate::activation::ActivationId;
 use crate::context::{Context, ContextInner, Emitted, Host, InitContext, Out};
 use crate::error::{BoxError, Error, ErrorKind};
@@ -50,35 +56,6 @@ pub struct Reply {
     pub emitted: Vec<Emitted>,
 }
 
-/// The action as its contexts see it.
-pub(crate) struct Bound {
-    /// Its code is native.
-    pub(crate) spec: Arc<ActionSpec>,
-    pub(crate) host: Arc<dyn Host>,
-    /// Boxed, since most have none.
-    state: OnceLock<Box<State>>,
-}
-
-impl Bound {
-    pub(crate) fn state(&self) -> Option<&State> {
-        self.state.get().map(|state| &**state)
-    }
-
-    /// Starts a run in a context of its own.
-    pub(crate) fn run(&self, cx: Context, call: Call) -> Running<'_> {
-        let future = native(&self.spec).map(|code| code.action.call(cx.clone(), call.payload));
-        Running { cx, future, capture: capture::Capture::new(call.log_level) }
-    }
-}
-
-/// The action's code, where it is of this program.
-fn native(spec: &ActionSpec) -> Option<&NativeCode> {
-    match &spec.code {
-        Code::Native(code) => Some(code),
-        Code::Unbound => None,
-    }
-}
-
 /// The action as the contexts of one thread hold it, so that threads count no references together.
 pub(crate) struct OwnBound(Arc<Bound>);
 
@@ -103,17 +80,22 @@ impl Guest {
     /// # Errors
     /// `Unsupported` when the action's code is not of this program.
     pub fn new(spec: Arc<ActionSpec>, host: Arc<dyn Host>) -> Result<Self, Error> {
-        if native(&spec).is_none() {
+        let spec = Spec::Told(spec);
+        if spec.code().is_none() {
             let text = "the action has no Rust code in this program".to_owned();
-            return Err(Error::new(ErrorKind::Unsupported, text).with_context("action", &spec.name));
+            return Err(Error::new(ErrorKind::Unsupported, text).with_context("action", &spec.get().name));
         }
-        Ok(Self { bound: Arc::new(Bound { spec, host, state: OnceLock::new() }), own: OwnArcs::new() })
+        Ok(Self::bind(spec, host))
+    }
+
+    fn bind(spec: Spec, host: Arc<dyn Host>) -> Self {
+        Self { bound: Arc::new(Bound::new(spec, host)), own: OwnArcs::new() }
     }
 
     /// The action.
     #[must_use]
     pub fn spec(&self) -> &Arc<ActionSpec> {
-        &self.bound.spec
+        self.bound.spec.get()
     }
 
     /// Whether [`init`](Self::init) has something left to do.
@@ -123,8 +105,8 @@ impl Guest {
     }
 
     fn pending_init(&self) -> Option<&Init> {
-        let init = native(&self.bound.spec)?.init.as_ref();
-        init.filter(|_| self.bound.state.get().is_none())
+        let init = self.bound.spec.code()?.init.as_ref();
+        init.filter(|_| self.bound.state().is_none())
     }
 
     /// Builds the shared state, if the action's set has any and it is not built yet.
@@ -144,8 +126,7 @@ impl Guest {
         };
         match built {
             Ok(Ok(state)) => {
-                // A concurrent caller may have been first; both states are alike.
-                let _ = self.bound.state.set(Box::new(state));
+                self.bound.set_state(state);
                 Ok(())
             }
             Ok(Err(error)) => Err(Outcome::init_failed(&error.to_string())),
@@ -161,7 +142,7 @@ impl Guest {
     /// The context that a run of `call` will see.
     pub(crate) fn context(&self, call: &Call) -> Context {
         let out =
-            Out { logs: LogBuffer::new(self.bound.spec.limits.logs), emitted: Vec::new(), closed: false };
+            Out { logs: LogBuffer::new(self.bound.spec.log_limit()), emitted: Vec::new(), closed: false };
         Context(Arc::new(ContextInner {
             id: call.id,
             attempt: call.attempt,

@@ -1,0 +1,60 @@
+//! Artifacts: what a crate of actions was built to, and the manifest that says what is in it.
+//!
+//! `cargo faas build` makes a folder for each crate and backend with the artifact and [`MANIFEST`]; a backend
+//! takes the folder.
+
+use serde::{Deserialize, Serialize};
+
+use crate::action::{ActionSet, ActionSpec};
+
+/// The name of the manifest within the folder of an artifact.
+pub const MANIFEST: &str = "manifest.json";
+
+/// The version of the manifest's format that this library reads and writes.
+pub const FORMAT: u32 = 1;
+
+/// What an artifact says of itself.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Description {
+    /// The version of the interface between host and guest that it was built for.
+    pub abi: u32,
+    /// Whether its actions have a state that has to be built before their first run in a sandbox.
+    pub init: bool,
+    /// Its actions, in the order by which a call names them.
+    pub actions: Vec<ActionSpec>,
+}
+
+impl Description {
+    /// The description of a set of actions.
+    #[must_use]
+    pub fn of(actions: ActionSet, abi: u32) -> Self {
+        let init = actions.has_init();
+        Self { abi, init, actions: actions.into_specs() }
+    }
+}
+
+/// What an artifact was built of, and what is in it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Manifest {
+    /// The version of this format.
+    pub format: u32,
+    /// The backend that it was built for, such as `wasm`.
+    pub backend: String,
+    /// The crate that it was built of.
+    pub package: String,
+    /// The version of the crate.
+    pub version: String,
+    /// The artifact's file, next to the manifest.
+    pub file: String,
+    /// The SHA-256 of the file, in 64 hex digits.
+    pub digest: String,
+    /// The size of the file in bytes.
+    pub size: u64,
+    /// The kind of its actions: `rust`.
+    pub kind: String,
+    /// The compiler that built it, as it prints its version.
+    pub toolchain: String,
+    /// What the artifact says of itself.
+    #[serde(flatten)]
+    pub description: Description,
+}
