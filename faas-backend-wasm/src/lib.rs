@@ -1,4 +1,29 @@
-//! Runs faas actions as Wasm modules, on wasmtime.
-//!
-//! The crate reserves its place in the workspace: it holds no backend yet. It will implement
-//! the backend seam of `faas-core` and pass the conformance suite of `faas-testkit`.
+#![doc = include_str!("docs.md")]
+
+mod backend;
+mod builder;
+mod cache;
+mod catalogue;
+mod compile;
+mod config;
+mod deployed;
+mod describe;
+mod digest;
+mod engine;
+mod error;
+mod factory;
+mod host;
+mod imports;
+mod inspect;
+mod instance;
+mod module;
+mod pool;
+mod sandbox;
+mod shared;
+mod ticker;
+mod workshop;
+
+pub use self::backend::WasmBackend;
+pub use self::builder::WasmBuilder;
+pub use self::config::{CacheConfig, Directory, ModuleLimits, WasmConfig};
+pub use self::describe::describe;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -93,7 +94,7 @@ impl Outcome {
             .or_else(|error| Payload::from_value(&json!({ "error": error.message() })))
             .unwrap_or_default();
         if result.len() > MAX_RESULT {
-            return Self::failed(status, too_long(result.as_bytes(), MAX_RESULT).into());
+            return Self::failed(status, too_long(result.as_bytes(), result.len(), MAX_RESULT).into());
         }
         Self { status, result }
     }
@@ -111,10 +112,10 @@ impl Outcome {
     #[must_use]
     pub fn from_reply(reply: Vec<u8>, limit: usize) -> Self {
         if reply.len() > limit {
-            return Self::application_error(too_long(&reply, limit));
+            return Self::oversized(&reply, reply.len(), limit);
         }
         // Only a reply that spells the word can have the field; all others are spared the decoding.
-        let may_have_error = reply.windows(7).any(|window| window == b"\"error\"");
+        let may_have_error = contains_error(&reply);
         match Payload::from_encoded(reply) {
             Ok(result) if !may_have_error || !result.is_object() => Self::success(result),
             Ok(result) => match result.to_value() {
@@ -125,6 +126,30 @@ impl Outcome {
             },
             Err(reply) => Self::developer_error(format!("{BAD_REPLY} {}", beginning(&reply))),
         }
+    }
+
+    /// Maps the bytes that a runtime of somebody else's replied with, which need not be JSON at all, by the rules of
+    /// [`from_reply`](Self::from_reply).
+    #[must_use]
+    pub fn from_foreign_reply(reply: Vec<u8>) -> Self {
+        let reply = Bytes::from(reply);
+        let Ok(result) = Payload::from_json(reply.clone()) else {
+            return Self::developer_error(format!("{BAD_REPLY} {}", beginning(&reply)));
+        };
+        // The field may be spelt with escapes, which only decoding tells.
+        let may_have_error = reply.contains(&b'\\') || contains_error(&reply);
+        match may_have_error.then(|| result.to_value()) {
+            Some(Value::Object(mut fields)) if fields.contains_key("error") => {
+                Self::application_error(fields.remove("error").unwrap_or_default())
+            }
+            _ => Self::success(result),
+        }
+    }
+
+    /// The outcome of an action that replied with `length` bytes, over `limit`, of which the beginning is known.
+    #[must_use]
+    pub fn oversized(start: &[u8], length: usize, limit: usize) -> Self {
+        Self::application_error(too_long(start, length, limit))
     }
 
     /// The outcome of an action that returned `Err`: the text of the top error, or the JSON of an [`ActionError`].
@@ -215,13 +240,16 @@ const BAD_REPLY: &str = "The action did not produce a valid JSON or JSON Array r
 /// The most of a refused reply that an error shows, in bytes. Arbitrary; OpenWhisk shows up to 1 MiB.
 const SHOWN: usize = 1024;
 
-fn too_long(reply: &[u8], limit: usize) -> String {
+fn too_long(start: &[u8], length: usize, limit: usize) -> String {
     format!(
-        "The action produced a response that exceeded the allowed length: {} > {limit} bytes. \
+        "The action produced a response that exceeded the allowed length: {length} > {limit} bytes. \
          The truncated response was: {}",
-        reply.len(),
-        beginning(reply)
+        beginning(start)
     )
+}
+
+fn contains_error(reply: &[u8]) -> bool {
+    reply.windows(7).any(|window| window == b"\"error\"")
 }
 
 fn beginning(reply: &[u8]) -> String {
@@ -290,6 +318,21 @@ mod tests {
         );
         for bad in ["null", "3", "\"text\"", "true", ""] {
             let outcome = reply(bad);
+            assert_eq!(outcome.status(), Status::DeveloperError, "{bad}");
+            assert_eq!(outcome.error().unwrap(), format!("{BAD_REPLY} {bad}"));
+        }
+    }
+
+    #[test]
+    fn foreign_replies_map_by_the_same_rules_and_need_not_be_json() {
+        let foreign = |text: &str| Outcome::from_foreign_reply(text.as_bytes().to_vec());
+        for text in ["{\"a\":1}", "[1]", "{}", " {\"a\":{\"error\":1}}", "{\"error\":\"no\",\"b\":1}"] {
+            assert_eq!(foreign(text), reply(text.trim_start()), "{text}");
+        }
+        let escaped = foreign("{\"\\u0065rror\":\"no\"}");
+        assert_eq!(escaped, Outcome::application_error("no"));
+        for bad in ["", "null", "1", "{", "{} {}", "{\"a\":1,}", "[1}", "\u{0}"] {
+            let outcome = foreign(bad);
             assert_eq!(outcome.status(), Status::DeveloperError, "{bad}");
             assert_eq!(outcome.error().unwrap(), format!("{BAD_REPLY} {bad}"));
         }

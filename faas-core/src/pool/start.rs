@@ -67,6 +67,14 @@ pub struct StartFailed {
     source: Option<Error>,
 }
 
+impl StartFailed {
+    /// A start that failed in user code, for pools that start sandboxes themselves.
+    #[must_use]
+    pub const fn new(start_kind: StartKind, create: Duration, init: Duration) -> Self {
+        Self { start_kind, create, init, source: None }
+    }
+}
+
 impl fmt::Display for StartFailed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} start failed after {:?} of initialising", self.start_kind, self.init)

@@ -1,0 +1,79 @@
+//! The key that cached files are authenticated with.
+
+use std::fs;
+use std::io::{self, ErrorKind, Read};
+use std::path::Path;
+
+use blake3::KEY_LEN;
+
+use super::replace;
+
+/// A key that only this user can read.
+#[derive(Clone)]
+pub(crate) struct Key([u8; KEY_LEN]);
+
+impl Key {
+    /// The key of a folder. The first to ask makes the folder and the key.
+    ///
+    /// # Errors
+    /// When the folder cannot be made, or others may write to it or read the key.
+    pub(super) fn open(folder: &Path) -> io::Result<Self> {
+        make_folder(folder)?;
+        check(folder)?;
+        let path = folder.join("key");
+        if !path.exists() {
+            make(&path)?;
+        }
+        check(&path)?;
+        let mut key = [0; KEY_LEN];
+        fs::File::open(&path)?.read_exact(&mut key)?;
+        Ok(Self(key))
+    }
+
+    pub(super) fn hasher(&self) -> blake3::Hasher {
+        blake3::Hasher::new_keyed(&self.0)
+    }
+}
+
+fn make_folder(folder: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}
+
+/// Makes the key unless somebody else was first: a link, unlike a rename, never replaces.
+fn make(path: &Path) -> io::Result<()> {
+    let mut key = [0; KEY_LEN];
+    getrandom::fill(&mut key).map_err(io::Error::other)?;
+    let own = path.with_extension(format!("{}.new", std::process::id()));
+    replace(&own, |file| io::Write::write_all(file, &key))?;
+    let linked = fs::hard_link(&own, path);
+    let _ = fs::remove_file(&own);
+    match linked {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        other => other,
+    }
+}
+
+/// Refuses what is not this user's alone.
+#[cfg(unix)]
+fn check(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::MetadataExt;
+    let metadata = fs::metadata(path)?;
+    if metadata.mode() & 0o022 != 0 {
+        let text = format!("{} may be written to by others", path.display());
+        return Err(io::Error::new(ErrorKind::PermissionDenied, text));
+    }
+    if metadata.is_file() && metadata.mode() & 0o077 != 0 {
+        let text = format!("{} may be read by others", path.display());
+        return Err(io::Error::new(ErrorKind::PermissionDenied, text));
+    }
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn check(path: &Path) -> io::Result<()> {
+    fs::metadata(path).map(|_| ())
+}

@@ -1,0 +1,310 @@
+//! The pool: a fresh instance for each activation, and a warm pool for the actions that ask for reuse.
+
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use faas_core::action::Limits;
+use faas_core::pool::{AcquireRequest, Lease, Origin, PoolConfig, PoolStats, StartFailed, WarmLease, WarmPool};
+use faas_core::{ActionSpec, ContainerPool, Entropy, Error, ErrorKind, StartKind};
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
+
+use crate::deployed::Deployed;
+use crate::factory::WasmFactory;
+use crate::instance::NotStarted;
+use crate::module::Loaded;
+use crate::sandbox::WasmSandbox;
+use crate::shared::{Shared, init_failed};
+
+/// A [`ContainerPool`] of Wasm instances.
+pub(crate) struct WasmPool {
+    shared: Arc<Shared>,
+    /// Of the actions that ask for reuse.
+    kept: WarmPool<WasmFactory>,
+    ends: Arc<Ends>,
+    closed: AtomicBool,
+    /// Revisions that were taken away and may still run.
+    retired: Mutex<Vec<(usize, Weak<Deployed>)>>,
+    created: AtomicU64,
+    cold: AtomicU64,
+}
+
+/// The ends of leases, for whoever waits for some.
+#[derive(Default)]
+struct Ends {
+    /// Whether anybody waits: nobody does while all goes well, and then an end is told to nobody.
+    watched: AtomicBool,
+    /// Whether a request was refused since the last end of a lease.
+    refused: AtomicBool,
+    ended: Notify,
+}
+
+impl Ends {
+    fn tell(&self) {
+        if self.watched.load(Ordering::SeqCst) {
+            self.refused.store(false, Ordering::SeqCst);
+            self.ended.notify_waiters();
+        }
+    }
+
+    /// Completes when `is_so`, which is asked again at each end of a lease.
+    async fn until(&self, is_so: impl Fn() -> bool + Send) {
+        loop {
+            let mut ended = pin!(self.ended.notified());
+            ended.as_mut().enable();
+            // Either the end of a lease sees this, or what follows sees the end.
+            self.watched.store(true, Ordering::SeqCst);
+            if is_so() {
+                return;
+            }
+            ended.await;
+        }
+    }
+}
+
+impl WasmPool {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        let memory = shared.world.config.reuse_memory;
+        let config = PoolConfig { memory, ..PoolConfig::default() };
+        Self {
+            kept: WarmPool::new(WasmFactory(Arc::clone(&shared)), config),
+            shared,
+            ends: Arc::default(),
+            closed: AtomicBool::new(false),
+            retired: Mutex::default(),
+            created: AtomicU64::new(0),
+            cold: AtomicU64::new(0),
+        }
+    }
+
+    fn check_open(&self) -> Result<(), Error> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Error::new(ErrorKind::Closed, "the pool is drained"));
+        }
+        Ok(())
+    }
+
+    /// A fresh instance.
+    async fn start(
+        &self,
+        action: &Arc<Deployed>,
+        ends: Ending,
+        deadline: Instant,
+    ) -> Result<WasmLease, Error> {
+        let began = Instant::now();
+        let (loaded, start_kind) = match action.artifact.loaded() {
+            Some(loaded) => (loaded, StartKind::Prewarmed),
+            None => (self.load(action, deadline).await?, StartKind::Cold),
+        };
+        self.created.fetch_add(1, Ordering::Relaxed);
+        if start_kind == StartKind::Cold {
+            self.cold.fetch_add(1, Ordering::Relaxed);
+        }
+        let origin = Origin { start_kind, wait: Duration::ZERO, create: Duration::ZERO, init: Duration::ZERO };
+        let made = self.make(action, loaded, origin, began).await;
+        let (sandbox, origin) = made.map_err(|error| self.explained(error))?;
+        Ok(WasmLease(Held::Fresh { sandbox, origin, ends }))
+    }
+
+    /// Makes the instance and initialises it.
+    async fn make(
+        &self,
+        action: &Arc<Deployed>,
+        loaded: &Loaded,
+        mut origin: Origin,
+        began: Instant,
+    ) -> Result<(WasmSandbox, Origin), Error> {
+        let made = match self.shared.instantiate(Arc::clone(action), loaded, began).await {
+            // An instance may have ended before anybody could know that one was missing.
+            Err(NotStarted::Failed(error)) if error.kind() == ErrorKind::Exhausted && self.refuse() => {
+                self.shared.instantiate(Arc::clone(action), loaded, began).await
+            }
+            made => made,
+        };
+        let made_at = Instant::now();
+        origin.create = made_at.saturating_duration_since(began);
+        let failed = |not_started, origin: Origin| match not_started {
+            NotStarted::Failed(error) => error,
+            NotStarted::Init(outcome) => {
+                let failed = StartFailed::new(origin.start_kind, origin.create, origin.init);
+                init_failed(&outcome).with_source(failed)
+            }
+        };
+        let mut live = made.map_err(|not_started| failed(not_started, origin))?;
+        if !loaded.first.is_empty() {
+            let ready = live.init(&self.shared.ticker, loaded).await;
+            origin.init = made_at.elapsed();
+            ready.map_err(|not_started| failed(not_started, origin))?;
+        }
+        Ok((WasmSandbox::new(Arc::clone(&self.shared), live, 1), origin))
+    }
+
+    /// Whether any of the revisions that were taken away still runs.
+    fn is_retiring(&self, of: impl Fn(usize) -> bool) -> bool {
+        let retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
+        retired.iter().any(|(address, action)| of(*address) && action.strong_count() > 0)
+    }
+
+    /// Notes that a request is refused; always true.
+    fn refuse(&self) -> bool {
+        self.ends.watched.store(true, Ordering::SeqCst);
+        self.ends.refused.store(true, Ordering::SeqCst);
+        true
+    }
+
+    fn explained(&self, error: Error) -> Error {
+        match error.kind() {
+            ErrorKind::Exhausted => error.with_context("backend", &self.shared.world.config.name),
+            _ => error,
+        }
+    }
+
+    async fn load<'a>(&self, action: &'a Arc<Deployed>, deadline: Instant) -> Result<&'a Loaded, Error> {
+        let loading = action.artifact.load(&self.shared.workshop);
+        timeout_at(deadline, loading).await.unwrap_or_else(|_| {
+            let text = "the module was not loaded before the deadline";
+            Err(Error::new(ErrorKind::DeadlineExceeded, text).temporary(true))
+        })
+    }
+}
+
+/// Tells the end of a lease, once all that it held is gone.
+struct Ending(Arc<Ends>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.tell();
+    }
+}
+
+/// A lease of a [`WasmPool`].
+pub(crate) struct WasmLease(Held);
+
+enum Held {
+    // In this order: the instance is gone when its end is told.
+    Fresh { sandbox: WasmSandbox, origin: Origin, ends: Ending },
+    Kept(WarmLease<WasmFactory>),
+}
+
+impl Lease for WasmLease {
+    type Sandbox = WasmSandbox;
+
+    fn sandbox(&self) -> &WasmSandbox {
+        match &self.0 {
+            Held::Fresh { sandbox, .. } => sandbox,
+            Held::Kept(lease) => lease.sandbox(),
+        }
+    }
+
+    fn origin(&self) -> Origin {
+        match &self.0 {
+            Held::Fresh { origin, .. } => *origin,
+            Held::Kept(lease) => lease.origin(),
+        }
+    }
+
+    fn keep(self) {
+        self.keep_at(Instant::now());
+    }
+
+    fn keep_at(self, now: Instant) {
+        match self.0 {
+            Held::Fresh { sandbox, ends, .. } => {
+                drop(sandbox);
+                drop(ends);
+            }
+            // Dropped, it is destroyed.
+            Held::Kept(lease) if lease.sandbox().is_worn() => drop(lease),
+            Held::Kept(lease) => lease.keep_at(now),
+        }
+    }
+}
+
+impl ContainerPool for WasmPool {
+    type Lease = WasmLease;
+
+    fn attach(&self, entropy: &Arc<Entropy>) {
+        self.kept.attach(entropy);
+    }
+
+    async fn prepare(&self, spec: &Arc<ActionSpec>) -> Result<(), Error> {
+        self.kept.prepare(spec).await
+    }
+
+    async fn acquire(&self, request: &AcquireRequest<'_>) -> Result<WasmLease, Error> {
+        self.check_open()?;
+        // Dropped after the action, of which it tells that nobody here holds it any more.
+        let ends = Ending(Arc::clone(&self.ends));
+        let action = self.shared.find(request.spec)?;
+        if action.reuse.is_some() {
+            drop(action);
+            return self.kept.acquire(request).await.map(|lease| WasmLease(Held::Kept(lease)));
+        }
+        self.start(&action, ends, request.deadline).await
+    }
+
+    async fn ready(&self) {
+        if !self.ends.refused.load(Ordering::SeqCst) {
+            return self.kept.ready().await;
+        }
+        tokio::select! {
+            () = self.ends.until(|| !self.ends.refused.load(Ordering::SeqCst)) => {}
+            () = self.kept.ready() => {}
+        }
+    }
+
+    async fn warm(&self, spec: &Arc<ActionSpec>, namespace: &str, count: usize) -> Result<usize, Error> {
+        self.check_open()?;
+        let ends = Ending(Arc::clone(&self.ends));
+        let action = self.shared.find(spec)?;
+        if action.reuse.is_some() {
+            return self.kept.warm(spec, namespace, count).await;
+        }
+        if count > 0 && !action.is_proven() {
+            let deadline = Instant::now() + Limits::MAX_TIMEOUT;
+            drop(self.start(&action, ends, deadline).await?);
+            action.prove();
+        }
+        // Any number of instances begins as quickly once the module is loaded and known to initialise.
+        Ok(count)
+    }
+
+    async fn remove(&self, spec: &Arc<ActionSpec>) {
+        let removed = self.shared.remove(spec);
+        if let Some(removed) = removed {
+            let mut retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
+            retired.retain(|(_, action)| action.strong_count() > 0);
+            retired.push((Arc::as_ptr(spec) as usize, removed));
+        }
+        self.kept.remove(spec).await;
+    }
+
+    async fn removed(&self, spec: &Arc<ActionSpec>) {
+        let address = Arc::as_ptr(spec) as usize;
+        self.ends.until(|| !self.is_retiring(|of| of == address)).await;
+        self.kept.removed(spec).await;
+    }
+
+    fn stats(&self) -> PoolStats {
+        let kept = self.kept.stats();
+        let (held, memory) = self.shared.leased();
+        let (created, cold) = (self.created.load(Ordering::Relaxed), self.cold.load(Ordering::Relaxed));
+        let mut stats = kept;
+        // Kept instances hold their action, too.
+        let kept_now = kept.idle + kept.paused + kept.leased + kept.destroying;
+        stats.leased = kept.leased + held.saturating_sub(kept_now);
+        stats.memory = memory.max(kept.memory);
+        stats.created += created;
+        stats.cold_starts += cold;
+        stats.prewarmed_starts += created - cold.min(created);
+        stats
+    }
+
+    async fn drain(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.kept.drain().await;
+        self.ends.until(|| self.shared.leased().0 == 0 && !self.is_retiring(|_| true)).await;
+    }
+}
