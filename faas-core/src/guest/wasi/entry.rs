@@ -65,7 +65,8 @@ pub fn run(actions: fn() -> ActionSet) {
         };
         let reply = block_on(guest.run(call));
         for event in &reply.emitted {
-            if !abi::emit(event.trigger.as_str(), event.payload.as_bytes()) {
+            // With the slash that tells a namespace from a package.
+            if !abi::emit(&format!("/{}", event.trigger), event.payload.as_bytes()) {
                 return abi::reply(Reply::DeveloperError, b"the host refused an event of the outbox");
             }
         }
