@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::str::FromStr;
 
 /// Any error of user code: what an action or a rule may fail with.
 pub type BoxError = Box<dyn StdError + Send + Sync>;
@@ -43,6 +44,25 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// Every kind.
+    pub const ALL: [Self; 15] = [
+        Self::NotFound,
+        Self::AlreadyExists,
+        Self::Conflict,
+        Self::InvalidArgument,
+        Self::Unsupported,
+        Self::Throttled,
+        Self::Overloaded,
+        Self::Exhausted,
+        Self::DeadlineExceeded,
+        Self::InitFailed,
+        Self::SandboxLost,
+        Self::Unavailable,
+        Self::PermissionDenied,
+        Self::Closed,
+        Self::Internal,
+    ];
+
     /// The kind as words, such as `not found`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -69,6 +89,16 @@ impl ErrorKind {
 impl fmt::Display for ErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+/// Reads what [`as_str`](ErrorKind::as_str) gives.
+impl FromStr for ErrorKind {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let found = Self::ALL.into_iter().find(|kind| kind.as_str() == text);
+        found.ok_or_else(|| Error::unknown("kind of error", text, Self::ALL.map(Self::as_str)))
     }
 }
 
@@ -230,6 +260,17 @@ mod tests {
             "invoke: overloaded: the queue holds 10 of 10 jobs (temporary)\n  action: _/greet\n  caused by: socket closed"
         );
         assert_eq!(error.context("action"), Some("_/greet"));
+    }
+
+    #[test]
+    fn every_kind_is_read_from_its_words() {
+        for kind in ErrorKind::ALL {
+            assert_eq!(kind.as_str().parse::<ErrorKind>().unwrap(), kind);
+        }
+        // `Internal` is the last: a kind added behind it must be in the list too.
+        assert_eq!(ErrorKind::ALL.map(|kind| kind as usize), std::array::from_fn(|n| n));
+        let unknown = "not there".parse::<ErrorKind>().unwrap_err();
+        assert!(unknown.message().starts_with("no kind of error is named 'not there'; known: not found"));
     }
 
     #[test]
