@@ -18,6 +18,7 @@ pub use self::limits::{Limits, RetryPolicy};
 use crate::activation::Version;
 use crate::context::{Context, InitContext};
 use crate::error::{BoxError, Error, ErrorKind};
+use crate::http::Egress;
 use crate::name::EntityName;
 use crate::outcome::{MAX_RESULT, Outcome};
 use crate::payload::Payload;
@@ -211,6 +212,9 @@ pub struct ActionSpec {
     /// The environment that [`Context::env`] shows it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
+    /// The hosts that [`Context::http`] may call.
+    #[serde(default, skip_serializing_if = "Egress::is_none")]
+    pub egress: Egress,
     /// What it does, for people.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub description: String,
@@ -232,6 +236,7 @@ impl fmt::Debug for ActionSpec {
             .field("limits", &self.limits)
             .field("parameters", &self.parameters.keys())
             .field("env", &self.env.keys())
+            .field("egress", &self.egress)
             .finish_non_exhaustive()
     }
 }
@@ -251,6 +256,7 @@ impl ActionSpec {
             parameters: Parameters::new(),
             annotations: Parameters::new(),
             env: BTreeMap::new(),
+            egress: Egress::none(),
             description: String::new(),
             blocking: false,
             backend: None,
@@ -299,6 +305,13 @@ impl ActionSpec {
         self
     }
 
+    /// The same action, which may also call the hosts of `pattern`, such as `api.example.com`; see [`Egress`].
+    #[must_use]
+    pub fn with_egress(mut self, pattern: impl Into<String>) -> Self {
+        self.egress = self.egress.with(pattern);
+        self
+    }
+
     /// The same action on the backend of that name.
     #[must_use]
     pub fn on_backend(mut self, backend: impl Into<String>) -> Self {
@@ -306,12 +319,13 @@ impl ActionSpec {
         self
     }
 
-    /// Checks limits and retries against their ranges.
+    /// Checks limits and retries against their ranges, and the syntax of the hosts it may call.
     ///
     /// # Errors
-    /// `InvalidArgument`, naming the action, the value and the range.
+    /// `InvalidArgument`, naming the action, the value and what is allowed.
     pub fn check(&self) -> Result<(), Error> {
-        self.limits.check().map_err(|error| error.with_context("action", &self.name))?;
+        let checked = self.limits.check().and_then(|()| self.egress.check_patterns());
+        checked.map_err(|error| error.with_context("action", &self.name))?;
         if self.retry.retries > RetryPolicy::MAX_RETRIES {
             let text =
                 format!("retries {} is out of range: 0 to {}", self.retry.retries, RetryPolicy::MAX_RETRIES);

@@ -10,6 +10,7 @@ use crate::action::{ActionSpec, BoxFuture, State};
 use crate::activation::ActivationId;
 use crate::error::{Error, ErrorKind};
 use crate::guest::{Bound, OwnBound, Reply};
+use crate::http::{HttpRequest, HttpResponse};
 use crate::log::{LogBuffer, LogLine, Stream};
 use crate::name::EntityName;
 use crate::outcome::Outcome;
@@ -19,13 +20,14 @@ use crate::units::Timestamp;
 /// The most events that one activation may emit. Arbitrary.
 pub const MAX_EMITTED: usize = 1_000;
 
-/// The clocks, timers and randomness of the place where user code runs.
+/// The clocks, timers and randomness of the place where user code runs, and its way to other hosts.
 ///
 /// A sandbox gets them from its platform, so that one seed decides a whole run.
 ///
 /// # Behavior
 /// - `monotonic` never goes back; `wall` may, where somebody sets the clock.
 /// - `sleep` lasts at least `duration`, by `monotonic`. Dropping it forgets the timer.
+/// - `http` makes one request and follows no redirect. Dropping it ends the request.
 pub trait Host: Send + Sync + 'static {
     /// Wall-clock time.
     fn wall(&self) -> Timestamp;
@@ -38,6 +40,12 @@ pub trait Host: Send + Sync + 'static {
 
     /// 64 random bits; not for secrets.
     fn random(&self) -> u64;
+
+    /// Makes an HTTP request, which is checked and granted.
+    fn http(&self, _request: HttpRequest) -> BoxFuture<'static, Result<HttpResponse, Error>> {
+        let error = Error::new(ErrorKind::Unsupported, "this host makes no HTTP requests");
+        Box::pin(std::future::ready(Err(error)))
+    }
 
     /// Takes a line of an action's log at once, and tells that it did: a host that can loses none of them
     /// when the sandbox is killed. All others are kept until the action replies.
@@ -146,6 +154,65 @@ impl Context {
     #[must_use]
     pub fn try_state<T: Send + Sync + 'static>(&self) -> Option<&T> {
         self.0.bound.state().and_then(|state: &State| state.downcast_ref())
+    }
+
+    /// Makes an HTTP request to a host that the action's specification grants ([`ActionSpec::egress`]).
+    ///
+    /// Whatever status the server sends is an answer. No redirect is followed, since it may lead to a host that is
+    /// not granted. The request may take as long as the action has left, and ends with the run.
+    ///
+    /// ```
+    /// # use faas_core::{BoxError, Context, HttpRequest, HttpResponse, LocalBackend, Platform, action, actions};
+    /// # use serde_json::{Value, json};
+    /// #[action(egress = "api.example.com")]
+    /// async fn rate(cx: &Context, input: Value) -> Result<Value, BoxError> {
+    ///     let currency = input["currency"].as_str().ok_or("which currency?")?;
+    ///     let response = cx.http(HttpRequest::get(format!("https://api.example.com/rates/{currency}"))).await?;
+    ///     if !response.is_success() {
+    ///         return Err(format!("the bank answered with status {}", response.status).into());
+    ///     }
+    ///     Ok(response.json()?)
+    /// }
+    /// actions![rate];
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), BoxError> {
+    /// // A test answers itself; without a client the local backend makes real requests, with the feature `http`.
+    /// let backend = LocalBackend::new().with_http(|request: HttpRequest| {
+    ///     assert_eq!(request.url, "https://api.example.com/rates/chf");
+    ///     HttpResponse::new(200).with_json(&json!({ "rate": 0.94 }))
+    /// });
+    /// let app = Platform::builder().backend(backend).actions(actions()).build().await?;
+    /// let activation = app.invoke("rate", json!({ "currency": "chf" })).await?;
+    /// assert_eq!(activation.outcome.result().as_str(), r#"{"rate":0.94}"#);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// - `InvalidArgument` for a malformed request, and for a response that is larger than [`MAX_BODY`] or
+    ///   [`MAX_HEAD`].
+    /// - `PermissionDenied` when the host is not granted; nothing is sent.
+    /// - `Unsupported` when the backend makes no HTTP requests.
+    /// - `Unavailable` when no answer came: temporary if there was no connection, so that the server cannot have
+    ///   seen the request.
+    /// - `DeadlineExceeded` when the action's time is over; nothing is sent.
+    ///
+    /// # Cancel safety
+    /// Dropping it ends the request, which the server may have carried out.
+    ///
+    /// [`MAX_BODY`]: crate::http::MAX_BODY
+    /// [`MAX_HEAD`]: crate::http::MAX_HEAD
+    pub async fn http(&self, request: HttpRequest) -> Result<HttpResponse, Error> {
+        let failed = |error: Error| error.with_operation("http");
+        self.action().egress.check(&request).map_err(failed)?;
+        if self.remaining().is_zero() {
+            let error = Error::new(ErrorKind::DeadlineExceeded, "the action's time is over");
+            return Err(failed(error));
+        }
+        let response = self.host().http(request).await.map_err(failed)?;
+        response.check().map_err(failed)?;
+        Ok(response)
     }
 
     /// Puts an event into the outbox: it fires the trigger once this activation's record is written with a

@@ -53,7 +53,7 @@
 //!    packages, sequences, triggers and rules, merges default parameters, and accepts the request or refuses it.
 //! 2. [`mod@action`]: what is run. [`Action`] is a typed trait, [`ErasedAction`] its twin that takes and gives bytes.
 //! 3. [`context`]: what the code sees of the world while it runs: clock, sleep, randomness, environment, shared
-//!    state, and an outbox of events.
+//!    state, and an outbox of events. By [`mod@http`] it asks other hosts, of which it is granted some.
 //! 4. [`trigger`]: events and where they come from; [`Cron`] and [`Interval`] are feeds.
 //! 5. [`rule`]: turns an event into the payload of an action, or into nothing.
 //! 6. [`activation`], with [`outcome`] and [`log`]: the record that each accepted request gets, exactly once.
@@ -82,10 +82,11 @@
 //! # Features
 //!
 //! - `macros` (default): `#[action]`.
+//! - `http`: the client with which the local backend makes the HTTP requests of actions.
 //! - `guest-wasi`: the inside of a Wasm module, with which `cargo faas build` makes one of an app.
 //! - `host` (default): the platform and all that runs actions, with tokio. Without it, what is left is what an
 //!   action is built of inside a sandbox, such as a Wasm guest: the modules [`mod@action`], [`activation`],
-//!   [`context`], [`guest`], [`log`], [`meter`], [`outcome`], [`payload`], [`name`], [`units`] and [`error`].
+//!   [`context`], [`mod@http`], [`guest`], [`log`], [`meter`], [`outcome`], [`payload`], [`name`], [`units`] and [`error`].
 
 #[allow(unused_extern_crates, reason = "`#[action]` in this crate's own tests names it by its path")]
 extern crate self as faas_core;
@@ -97,6 +98,8 @@ pub mod platform;
 pub mod action;
 
 pub mod context;
+
+pub mod http;
 
 #[cfg(feature = "host")]
 pub mod trigger;
@@ -162,6 +165,14 @@ pub use platform::{CallError, InvokeOptions, Platform, PlatformBuilder};
 pub use action::{Action, ActionSet, ActionSpec, ErasedAction, Limits, NamedAction, RetryPolicy};
 
 pub use context::{Context, InitContext};
+
+pub use http::{Egress, HttpRequest, HttpResponse};
+
+#[cfg(feature = "host")]
+pub use http::HttpClient;
+
+#[cfg(feature = "http")]
+pub use http::NetworkClient;
 
 #[cfg(feature = "host")]
 pub use trigger::{Cron, Event, EventId, EventSink, Interval, Trigger};

@@ -23,6 +23,8 @@ pub struct Declaration {
     pub retries: Option<u32>,
     /// Whether it blocks its thread.
     pub blocking: bool,
+    /// The hosts that it may call.
+    pub egress: &'static [&'static str],
     /// Its annotations: keys and JSON texts.
     pub annotations: &'static [(&'static str, &'static str)],
     /// Its doc comment.
@@ -42,6 +44,7 @@ pub fn declare(declaration: Declaration) -> ActionSpec {
     limits.concurrency = declaration.concurrency.unwrap_or(limits.concurrency);
     spec.retry.retries = declaration.retries.unwrap_or_default();
     spec.blocking = declaration.blocking;
+    spec.egress = declaration.egress.iter().copied().collect();
     let json = |text: &str| serde_json::from_str(text).unwrap_or_default();
     spec.annotations =
         declaration.annotations.iter().map(|(k, v)| ((*k).to_owned(), json(v))).collect::<Parameters>();

@@ -7,7 +7,7 @@ use syn::{Error, Ident, Lit, LitStr, Token, parenthesized, token};
 
 use crate::annotation::{self, Annotation};
 use crate::errors::Errors;
-use crate::{name, units};
+use crate::{egress, name, units};
 
 /// Every argument, with an example.
 const KNOWN: &[(&str, &str)] = &[
@@ -18,6 +18,7 @@ const KNOWN: &[(&str, &str)] = &[
     ("concurrency", "concurrency = 16"),
     ("retries", "retries = 3"),
     ("blocking", "blocking"),
+    ("egress", "egress = \"api.example.com\""),
     ("annotations", "annotations(team = \"billing\")"),
 ];
 
@@ -32,6 +33,7 @@ pub(crate) struct Args {
     pub(crate) retries: Option<u64>,
     /// Where the flag stands, if it does.
     pub(crate) blocking: Option<Span>,
+    pub(crate) egress: Vec<String>,
     pub(crate) annotations: Vec<Annotation>,
 }
 
@@ -60,14 +62,15 @@ impl Args {
         match key.to_string().as_str() {
             "name" => self.name = Some(segment(key, input, name::check_segment)?),
             "package" => self.package = Some(segment(key, input, name::check_package)?),
-            "memory" => self.memory_mib = Some(quantity(key, input, units::memory_mib)?),
-            "timeout" => self.timeout_ms = Some(quantity(key, input, units::timeout_ms)?),
+            "memory" => self.memory_mib = Some(read_text(key, input, units::memory_mib)?),
+            "timeout" => self.timeout_ms = Some(read_text(key, input, units::timeout_ms)?),
             "concurrency" => self.concurrency = Some(count(key, input, 1, 1000)?),
             "retries" => self.retries = Some(count(key, input, 0, 100)?),
             "blocking" if input.peek(Token![=]) || input.peek(token::Paren) => {
                 return Err(Error::new(key.span(), "`blocking` is a flag: write it without a value"));
             }
             "blocking" => self.blocking = Some(key.span()),
+            "egress" => self.egress = read_text(key, input, egress::patterns)?,
             "annotations" => self.read_annotations(key, input, errors)?,
             _ => return Err(Error::new(key.span(), format!("unknown argument `{key}`: {}", allowed()))),
         }
@@ -157,7 +160,7 @@ fn segment(
     Ok(text.value())
 }
 
-fn quantity(key: &Ident, input: ParseStream<'_>, read: fn(&str) -> Result<u64, String>) -> syn::Result<u64> {
+fn read_text<T>(key: &Ident, input: ParseStream<'_>, read: fn(&str) -> Result<T, String>) -> syn::Result<T> {
     let text = text(key, input)?;
     read(&text.value()).map_err(|problem| Error::new(text.span(), problem))
 }
@@ -196,7 +199,7 @@ mod tests {
     fn reads_every_argument_in_any_order() {
         let (args, errors) = parse(
             r#"annotations(team = "billing", "web-export" = true,), blocking, retries = 0, concurrency = 1000,
-               timeout = "1h", memory = "1GiB", package = "orders", name = "charge it","#,
+               egress = "a.com, *", timeout = "1h", memory = "1GiB", package = "orders", name = "charge it","#,
         );
         assert_eq!(errors, [""; 0]);
         assert_eq!(args.name.as_deref(), Some("charge it"));
@@ -206,6 +209,7 @@ mod tests {
         assert_eq!(args.concurrency, Some(1000));
         assert_eq!(args.retries, Some(0));
         assert!(args.blocking.is_some());
+        assert_eq!(args.egress, ["a.com", "*"]);
         let annotation = |key: &str, json: &str| Annotation { key: key.into(), json: json.into() };
         assert_eq!(args.annotations, [annotation("team", "\"billing\""), annotation("web-export", "true")]);
     }
@@ -235,7 +239,7 @@ mod tests {
             problems("memry = 3"),
             [
                 "unknown argument `memry`: allowed are `name`, `package`, `memory`, `timeout`, `concurrency`, `retries`, \
-              `blocking`, `annotations`"
+              `blocking`, `egress`, `annotations`"
             ]
         );
         assert!(problems("3 = memory")[0].starts_with("expected an argument: allowed are `name`"));

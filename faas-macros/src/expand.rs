@@ -77,7 +77,7 @@ fn declaration(name: &str, args: &Args, description: &str) -> TokenStream {
     let (memory_mib, timeout_ms) = (number(args.memory_mib), number(args.timeout_ms));
     let (concurrency, retries) = (number(args.concurrency), number(args.retries));
     let blocking = args.blocking.is_some();
-    let annotations = &args.annotations;
+    let (egress, annotations) = (&args.egress, &args.annotations);
     quote! {
         ::faas_core::__private::declare(::faas_core::__private::Declaration {
             name: #name,
@@ -87,6 +87,7 @@ fn declaration(name: &str, args: &Args, description: &str) -> TokenStream {
             concurrency: #concurrency,
             retries: #retries,
             blocking: #blocking,
+            egress: &[#(#egress),*],
             annotations: &[#(#annotations),*],
             description: #description,
         })

@@ -3,6 +3,7 @@
 mod annotation;
 mod args;
 mod data_type;
+mod egress;
 mod errors;
 mod expand;
 mod name;
@@ -57,6 +58,7 @@ use proc_macro::TokenStream;
 /// | `concurrency` | `concurrency = 16` | how many activations one sandbox runs at a time | 1 to 1000 |
 /// | `retries` | `retries = 3` | how often an activation is run again after a failure that is not the function's own | 0 to 100 |
 /// | `blocking` | `blocking` | the function keeps its thread busy: run it where that holds up nothing else | a flag, for a plain `fn` |
+/// | `egress` | `egress = "api.example.com"` | the hosts that `Context::http` may call, by default none | hosts with commas between them, each `*.` and a port where wanted, as `*.example.com` and `127.0.0.1:8080`; or `*` for all |
 /// | `annotations` | `annotations(team = "billing", "web-export" = true)` | what is recorded with the action for others to read | keys are identifiers or strings; values are strings, bools, integers or floats |
 ///
 /// The function's doc comment is the action's description.

@@ -3,10 +3,12 @@
 //! It isolates nothing: it is for trusted code, for tests and for speed. A function that ends the process,
 //! overflows its stack or never returns does so to the whole program; its [`Capability`] says so.
 
+mod host;
 mod place;
 mod run;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -14,6 +16,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::Instant;
 
+use self::host::LocalHost;
 use self::place::{Place, Start};
 use self::run::Runner;
 use super::{Backend, BackendInfo, BackendUrl, Cancel, Capability, Capacity, Completion, Deployment, Health};
@@ -23,6 +26,7 @@ use crate::activation::StartKind;
 use crate::entropy::Entropy;
 use crate::error::{Error, ErrorKind};
 use crate::guest::{Guest, Reply};
+use crate::http::HttpClient;
 use crate::outcome::Status;
 use crate::payload;
 use crate::scheduler::deadline_after;
@@ -34,6 +38,8 @@ use crate::scheduler::deadline_after;
 /// - The timeout stops an async action at its next await point. An action marked `blocking` runs on tokio's
 ///   blocking pool: its record comes at the timeout, while its thread runs on and keeps its permit.
 /// - An action that blocks its thread without being marked so is reported by a warning.
+/// - The HTTP requests of actions are made by the client that it is given ([`with_http`](Self::with_http)), or by
+///   the one of the feature `http`.
 /// - The state of an action set is built once per action and namespace, before its first run, and anew after a
 ///   developer error.
 ///
@@ -50,10 +56,11 @@ use crate::scheduler::deadline_after;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug)]
 pub struct LocalBackend {
     info: BackendInfo,
-    entropy: OnceLock<Arc<Entropy>>,
+    http: Option<Arc<dyn HttpClient>>,
+    /// Made once it is known where time and randomness come from.
+    host: OnceLock<Arc<LocalHost>>,
     closed: AtomicBool,
 }
 
@@ -94,7 +101,7 @@ impl LocalBackend {
             capability: Self::CAPABILITY,
             capacity: Capacity::Slots(Self::DEFAULT_SLOTS),
         };
-        Self { info, entropy: OnceLock::new(), closed: AtomicBool::new(false) }
+        Self { info, http: None, host: OnceLock::new(), closed: AtomicBool::new(false) }
     }
 
     /// The backend that a URL of the scheme `local` names.
@@ -126,8 +133,20 @@ impl LocalBackend {
         self
     }
 
-    fn entropy(&self) -> &Arc<Entropy> {
-        self.entropy.get_or_init(Arc::default)
+    /// The same backend with this client for the HTTP requests of actions. Without it the feature `http` has one,
+    /// which is made for the first request.
+    #[must_use]
+    pub fn with_http(mut self, client: impl HttpClient) -> Self {
+        self.http = Some(Arc::new(client));
+        self
+    }
+
+    fn host(&self) -> &Arc<LocalHost> {
+        self.host_of(Arc::default)
+    }
+
+    fn host_of(&self, entropy: impl FnOnce() -> Arc<Entropy>) -> &Arc<LocalHost> {
+        self.host.get_or_init(|| Arc::new(LocalHost::new(entropy(), self.http.clone())))
     }
 
     fn check_open(&self) -> Result<(), Error> {
@@ -139,11 +158,17 @@ impl LocalBackend {
 
     fn deployed<'a>(&self, deployment: &'a Deployment) -> Result<&'a Deployed, Error> {
         self.check_open()?;
-        let deployed = deployment.state::<Deployed>().filter(|it| Arc::ptr_eq(&it.entropy, self.entropy()));
+        let deployed = deployment.state::<Deployed>().filter(|it| Arc::ptr_eq(&it.host, self.host()));
         deployed.ok_or_else(|| {
             let text = format!("the deployment is not of backend '{}'", self.info.name);
             Error::new(ErrorKind::InvalidArgument, text).with_context("action", &deployment.spec.name)
         })
+    }
+}
+
+impl fmt::Debug for LocalBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LocalBackend").field("info", &self.info).finish_non_exhaustive()
     }
 }
 
@@ -155,7 +180,7 @@ impl Default for LocalBackend {
 
 /// An action that is deployed here. There may be very many.
 struct Deployed {
-    entropy: Arc<Entropy>,
+    host: Arc<LocalHost>,
     removed: AtomicBool,
     sandboxes: Sandboxes,
 }
@@ -173,14 +198,14 @@ struct PerNamespace {
 }
 
 impl Deployed {
-    fn new(spec: Arc<ActionSpec>, entropy: Arc<Entropy>) -> Result<Self, Error> {
-        let guest = Guest::new(Arc::clone(&spec), Arc::<Entropy>::clone(&entropy))?;
+    fn new(spec: Arc<ActionSpec>, host: Arc<LocalHost>) -> Result<Self, Error> {
+        let guest = Guest::new(Arc::clone(&spec), Arc::<LocalHost>::clone(&host))?;
         let sandboxes = if guest.needs_init() {
             Sandboxes::PerNamespace(Box::new(PerNamespace { spec, places: Mutex::default() }))
         } else {
             Sandboxes::One { guest, started: AtomicBool::new(false) }
         };
-        Ok(Self { entropy, removed: AtomicBool::new(false), sandboxes })
+        Ok(Self { host, removed: AtomicBool::new(false), sandboxes })
     }
 
     /// Makes the sandbox of the action's own namespace ready.
@@ -192,7 +217,7 @@ impl Deployed {
             }
             Sandboxes::PerNamespace(sandboxes) => sandboxes,
         };
-        let place = sandboxes.place(sandboxes.spec.name.namespace(), &self.entropy)?;
+        let place = sandboxes.place(sandboxes.spec.name.namespace(), &self.host)?;
         let (_, ready) = place.start(deadline_after(Instant::now(), Duration::MAX)).await?;
         ready.map_err(|outcome| Error::new(ErrorKind::InitFailed, outcome.error().unwrap_or_default()))
     }
@@ -208,12 +233,12 @@ fn start_once(started: &AtomicBool) -> StartKind {
 }
 
 impl PerNamespace {
-    async fn invoke(&self, invocation: &mut Invocation, entropy: &Arc<Entropy>) -> Result<Completion, Error> {
+    async fn invoke(&self, invocation: &mut Invocation, host: &Arc<LocalHost>) -> Result<Completion, Error> {
         let namespace = invocation.namespace(&self.spec).to_owned();
-        let place = self.place(&namespace, entropy)?;
+        let place = self.place(&namespace, host)?;
         let (start, ready) = place.start(invocation.start_by).await?;
         let completion = match ready {
-            Ok(()) => Runner { guest: &place.guest, entropy }.run(invocation, &start).await,
+            Ok(()) => Runner { guest: &place.guest, entropy: &host.entropy }.run(invocation, &start).await,
             Err(outcome) => {
                 let reply = Reply { outcome, logs: Vec::new(), emitted: Vec::new() };
                 start.completion(reply, Duration::ZERO)
@@ -226,7 +251,7 @@ impl PerNamespace {
     }
 
     /// The sandbox for invocations of a namespace.
-    fn place(&self, namespace: &str, entropy: &Arc<Entropy>) -> Result<Arc<Place>, Error> {
+    fn place(&self, namespace: &str, host: &Arc<LocalHost>) -> Result<Arc<Place>, Error> {
         let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(place) = places.get(namespace) {
             return Ok(Arc::clone(place));
@@ -235,7 +260,7 @@ impl PerNamespace {
             // Who runs in one holds it.
             places.retain(|_, place| Arc::strong_count(place) > 1);
         }
-        let guest = Guest::new(Arc::clone(&self.spec), Arc::<Entropy>::clone(entropy))?;
+        let guest = Guest::new(Arc::clone(&self.spec), Arc::<LocalHost>::clone(host))?;
         let place = Arc::new(Place::new(guest));
         places.insert(namespace.to_owned(), Arc::clone(&place));
         Ok(place)
@@ -257,14 +282,14 @@ impl Backend for LocalBackend {
     }
 
     fn attach(&self, entropy: &Arc<Entropy>) {
-        self.entropy.get_or_init(|| Arc::clone(entropy));
+        self.host_of(|| Arc::clone(entropy));
     }
 
     async fn deploy(&self, spec: Arc<ActionSpec>) -> Result<Deployment, Error> {
         self.check_open()?;
         spec.check()?;
         self.info.capability.check_timeout(spec.limits.timeout)?;
-        let deployed = Deployed::new(Arc::clone(&spec), Arc::clone(self.entropy()))?;
+        let deployed = Deployed::new(Arc::clone(&spec), Arc::clone(self.host()))?;
         Ok(Deployment::new(spec, deployed))
     }
 
@@ -275,13 +300,13 @@ impl Backend for LocalBackend {
                 format!("action '{}' is removed from backend '{}'", deployment.spec.name, self.info.name);
             return Err(Error::new(ErrorKind::NotFound, text));
         }
-        let entropy = &deployed.entropy;
+        let host = &deployed.host;
         match &deployed.sandboxes {
             Sandboxes::One { guest, started } => {
                 let start = Start::at_once(start_once(started));
-                Ok(Runner { guest, entropy }.run(&mut invocation, &start).await)
+                Ok(Runner { guest, entropy: &host.entropy }.run(&mut invocation, &start).await)
             }
-            Sandboxes::PerNamespace(sandboxes) => sandboxes.invoke(&mut invocation, entropy).await,
+            Sandboxes::PerNamespace(sandboxes) => sandboxes.invoke(&mut invocation, host).await,
         }
     }
 

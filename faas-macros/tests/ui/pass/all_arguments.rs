@@ -18,6 +18,7 @@ use serde_json::{Value, json};
     concurrency = 16,
     retries = 3,
     blocking,
+    egress = "api.example.com, *.example.org:8443",
     annotations(team = "billing", "web-export" = true, weight = -3, share = 0.5, final = false)
 )]
 fn charge(order: Value) -> Value {
@@ -34,6 +35,7 @@ fn main() {
     assert_eq!(spec.limits.concurrency, 16);
     assert_eq!(spec.retry.retries, 3);
     assert!(spec.blocking);
+    assert_eq!(spec.egress.patterns().collect::<Vec<_>>(), ["api.example.com", "*.example.org:8443"]);
     assert_eq!(spec.description, "Charges a card.\n\nOnce,\nand never twice.");
     assert_eq!(
         Value::Object(spec.annotations.clone()),
