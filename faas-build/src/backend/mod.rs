@@ -1,0 +1,45 @@
+//! What a crate can be built for. Each backend is a file beside this one, and a line in [`BACKENDS`].
+
+mod wasm;
+
+use std::path::PathBuf;
+
+use faas_core::Error;
+use faas_core::artifact::Manifest;
+
+use crate::app::App;
+use crate::compiler::CompilerChoice;
+use crate::output::Output;
+
+/// Builds the crate for one backend. It is called with the lock of the target folder.
+pub(crate) type BuildFn = fn(&App, &Options) -> Result<Built, Error>;
+
+/// The backends by name.
+const BACKENDS: [(&str, BuildFn); 1] = [(wasm::NAME, wasm::build)];
+
+/// How the caller wants it built.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Options {
+    /// Which compilers for Wasm may be used.
+    pub(crate) compiler: CompilerChoice,
+    /// What is told of the progress.
+    pub(crate) output: Output,
+}
+
+/// What was built.
+pub(crate) struct Built {
+    /// The manifest of the artifact.
+    pub(crate) manifest: Manifest,
+    /// Whether it was there before.
+    pub(crate) fresh: bool,
+    /// The files that it was made of, besides the crate's manifests; none if nobody can tell.
+    pub(crate) sources: Vec<PathBuf>,
+}
+
+/// The backend of that name.
+pub(crate) fn named(name: &str) -> Result<(&'static str, BuildFn), Error> {
+    let found = BACKENDS.iter().find(|(known, _)| *known == name);
+    found
+        .copied()
+        .ok_or_else(|| Error::unknown("backend to build for", name, BACKENDS.map(|(known, _)| known)))
+}

@@ -1,0 +1,160 @@
+//! The one way in: what to build, and how.
+
+use std::path::{Path, PathBuf};
+use std::time::{Instant, SystemTime};
+
+use faas_core::Error;
+use faas_core::artifact::Description;
+
+use crate::app::App;
+use crate::artifact::{self, Artifact};
+use crate::backend::{self, Options};
+use crate::compiler::{self, Compiler, CompilerChoice};
+use crate::output::Output;
+use crate::{environment, lock, native, once, watch};
+
+/// A build of a crate of actions.
+///
+/// ```no_run
+/// # fn main() -> Result<(), faas_core::Error> {
+/// use faas_build::{Build, Output};
+///
+/// let artifact = Build::new("examples").package("shop").output(Output::Full).run("wasm")?;
+/// println!("{} actions in {}", artifact.manifest.description.actions.len(), artifact.folder.display());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a build does nothing until it is run"]
+pub struct Build {
+    path: PathBuf,
+    package: Option<String>,
+    compiler: Option<CompilerChoice>,
+    output: Output,
+}
+
+impl Build {
+    /// A build of the crate at `path`: its folder or one within it, or its `Cargo.toml`.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), package: None, compiler: None, output: Output::default() }
+    }
+
+    /// The same build, of the package of that name in the workspace.
+    pub fn package(mut self, name: impl Into<String>) -> Self {
+        self.package = Some(name.into());
+        self
+    }
+
+    /// The same build with the compilers for Wasm that it may use; else the environment says it, as
+    /// [`CompilerChoice::from_env`] tells.
+    pub fn compiler(mut self, choice: CompilerChoice) -> Self {
+        self.compiler = Some(choice);
+        self
+    }
+
+    /// The same build, telling another amount of its progress.
+    pub fn output(mut self, output: Output) -> Self {
+        self.output = output;
+        self
+    }
+
+    /// Builds the crate for the backend of that name.
+    ///
+    /// # Behavior
+    /// - Cargo finds out what has changed; where nothing has, the artifact is left as it is and called fresh.
+    /// - The file and its manifest are each written at once, the manifest last: nobody sees half of one.
+    /// - Builds in the same target folder wait for each other, also those of other processes.
+    ///
+    /// # Errors
+    /// - `NotFound`: no such backend, package or `Cargo.toml`, or no cargo.
+    /// - `InvalidArgument`: the package has no library or no actions, or does not compile; what the compiler said
+    ///   is the source, unless it was printed already.
+    /// - `Unsupported`: there is no compiler for Wasm; the message says what to install.
+    /// - `Internal`: files cannot be read or written.
+    pub fn run(&self, backend: &str) -> Result<Artifact, Error> {
+        self.build(backend).map_err(|error| error.with_operation("build"))
+    }
+
+    /// The folder with the crate's Wasm module and its manifest, built if need be.
+    ///
+    /// # Behavior
+    /// - Within a process, a crate is built once; all others who ask for it wait, and get the same answer.
+    /// - A further process finds out by itself whether a source has changed since. If none has, it answers within
+    ///   milliseconds and starts no cargo. What the environment passes to the compiler (`env!`) it does not see.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run); `Unsupported` is the one by which a test can tell that it cannot run here.
+    pub fn wasm(&self) -> Result<PathBuf, Error> {
+        let key = self.key("wasm")?;
+        once::answer(&key, || match watch::recall(&self.folder(), &key) {
+            Some(folder) => Ok(folder),
+            None => self.run("wasm").map(|artifact| artifact.folder),
+        })
+    }
+
+    /// What the crate exports. It needs no compiler for Wasm: a small program that prints it is built and run.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run), but never for want of a compiler for Wasm; `InvalidArgument` also when the program fails.
+    pub fn list(&self) -> Result<Description, Error> {
+        let list = || {
+            let app = App::find(&self.path, self.package.as_deref())?;
+            let purpose = format!("listing the actions of '{}'", app.name);
+            let _lock = lock::acquire(&app.target.join("native.lock"), &purpose, self.output)?;
+            native::list(&app, self.output)
+        };
+        list().map_err(|error: Error| error.with_operation("list"))
+    }
+
+    /// The compiler that would build the crate for Wasm; nothing is built.
+    ///
+    /// # Errors
+    /// `Unsupported` when there is none, saying what to install; else as [`run`](Self::run).
+    pub fn wasm_compiler(&self) -> Result<Compiler, Error> {
+        let app = App::find(&self.path, self.package.as_deref())?;
+        compiler::find(&app, self.choice()?, self.output)
+    }
+
+    fn build(&self, backend: &str) -> Result<Artifact, Error> {
+        let begun = Instant::now();
+        let (backend, build) = backend::named(backend)?;
+        let options = Options { compiler: self.choice()?, output: self.output };
+        let app = App::find(&self.path, self.package.as_deref())?;
+        let purpose = format!("building '{}' for {backend}", app.name);
+        let lock = lock::acquire(&app.target.join("build.lock"), &purpose, self.output)?;
+        let started = SystemTime::now();
+        let built = build(&app, &options)?;
+        let folder = artifact::folder(&app, backend);
+        watch::remember(&app, &self.key(backend)?, &folder, &built.manifest.file, &built.sources, started);
+        drop(lock);
+        let artifact =
+            Artifact { folder, manifest: built.manifest, fresh: built.fresh, took: begun.elapsed() };
+        self.output.status(if artifact.fresh { "Fresh" } else { "Finished" }, &artifact);
+        Ok(artifact)
+    }
+
+    fn choice(&self) -> Result<CompilerChoice, Error> {
+        self.compiler.map_or_else(CompilerChoice::from_env, Ok)
+    }
+
+    /// The folder to start from, as it is called without links and detours.
+    fn folder(&self) -> PathBuf {
+        let path = self.path.canonicalize().unwrap_or_else(|_| self.path.clone());
+        if path.is_file() { path.parent().unwrap_or(Path::new("")).to_owned() } else { path }
+    }
+
+    /// All that decides which artifact is meant, apart from the files.
+    fn key(&self, backend: &str) -> Result<String, Error> {
+        let parts =
+            (self.folder(), &self.package, backend, self.choice()?.to_string(), environment::toolchain());
+        Ok(format!("{parts:?}"))
+    }
+}
+
+/// The compiler that would build the crate of the current folder for Wasm; nothing is built.
+///
+/// # Errors
+/// `Unsupported` when there is none, saying what to install; else as [`Build::run`].
+pub fn wasm_compiler() -> Result<Compiler, Error> {
+    Build::new(".").wasm_compiler()
+}

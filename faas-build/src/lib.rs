@@ -1,0 +1,128 @@
+//! Turns a crate of `#[action]`s into what a backend runs: from tests and examples by one macro, from a shell by
+//! `cargo faas`.
+//!
+//! # The crate
+//!
+//! A crate of actions is a library with a list of them, `faas_core::actions![greet, farewell]`, at its root. It
+//! depends on `faas-core` without default features, so that what is built for a sandbox has no platform and no
+//! runtime in it; its program and its tests turn these on by a feature that is a default. `examples/app-template`
+//! of this repository is one to copy. Where the list is elsewhere, the crate's manifest says so:
+//!
+//! ```toml
+//! [package.metadata.faas]
+//! actions = "fixtures::actions"
+//! ```
+//!
+//! # From a shell
+//!
+//! ```text
+//! $ cargo install faas-build
+//! $ cargo faas list -p greet
+//! $ cargo faas build --backend wasm -p greet
+//!    Compiling greet for wasm32-wasip1 (rustc 1.96.0)
+//!     Finished greet in 6.5 s: 3 actions, 446 KiB, target/faas/greet/wasm
+//! ```
+//!
+//! # From tests
+//!
+//! With this crate as a dev-dependency, [`wasm!`] builds the crate that is tested, or another one:
+//!
+//! ```no_run
+//! # fn main() -> Result<(), faas_core::Error> {
+//! let own = faas_build::wasm!()?;
+//! let other = faas_build::wasm!("../greet")?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! It answers with the folder of the artifact: the module, and the manifest that says what is in it
+//! ([`faas_core::artifact`]). Asking is cheap: a process builds a crate once, and if no source has changed since
+//! an earlier process did, the answer takes milliseconds. [`Build`] has the options.
+//!
+//! A test that can do without Wasm tells a machine that has no compiler for it by the kind of the error:
+//!
+//! ```no_run
+//! # fn main() -> Result<(), faas_core::Error> {
+//! use faas_core::ErrorKind;
+//!
+//! let folder = match faas_build::wasm!() {
+//!     Err(error) if error.kind() == ErrorKind::Unsupported => {
+//!         println!("SKIP greets_on_wasm: {}", error.message());
+//!         return Ok(());
+//!     }
+//!     built => built?,
+//! };
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # How it builds
+//!
+//! It writes a *shim package* around the crate, below `target/faas/shim`: a workspace of its own, that depends on
+//! the crate's library without default features and on the very `faas-core` that the crate was resolved to, with
+//! the versions and the `[patch]` sections of the crate's workspace, and a release profile of its own. Exports
+//! exist only there. The shims share a target folder, `target/faas/build`, so that dependencies are built once.
+//!
+//! The cargo that builds it runs in the crate's folder, so that its `rust-toolchain.toml` and `.cargo/config.toml`
+//! count, and without what an outer cargo says of its own build: all variables that start with `CARGO`, `RUSTC`,
+//! `RUSTDOC`, `RUSTFLAGS`, `DEP_`, `OUT_DIR` or `MAKEFLAGS` are removed, except those that tell where cargo keeps
+//! things, how it reaches registries, how it talks and how many jobs it runs (`CARGO_HOME`, `CARGO_HTTP_*`,
+//! `CARGO_NET_*`, `CARGO_REGISTRY_*`, `CARGO_REGISTRIES_*`, `CARGO_RESOLVER_*`, `CARGO_TERM_*`,
+//! `CARGO_BUILD_JOBS`). A toolchain that was asked for by name, as by `cargo +nightly`, stays.
+//!
+//! # Which compiler
+//!
+//! For `wasm32-wasip1`, the first of these that is there:
+//!
+//! 1. the target in the toolchain that is active in the crate's folder;
+//! 2. the same, after `rustup target add wasm32-wasip1`. Where that fails, it is not tried again for a day;
+//! 3. Debian's compiler, which builds the standard library from its source: the packages `rustc-web`,
+//!    `rust-web-src`, `lld-19` and `wasi-libc`.
+//!
+//! [`CompilerChoice`], `--compiler` and the variable `FAAS_WASM_COMPILER` choose among them; `installed` never
+//! downloads anything.
+
+mod app;
+mod artifact;
+mod backend;
+mod build;
+mod cargo;
+mod compiler;
+mod describe;
+mod environment;
+mod failure;
+mod files;
+mod lock;
+mod native;
+mod once;
+mod output;
+#[cfg(test)]
+mod scratch;
+mod shim;
+mod source;
+mod watch;
+
+pub use artifact::Artifact;
+pub use build::{Build, wasm_compiler};
+pub use compiler::{COMPILER_VARIABLE, Compiler, CompilerChoice};
+pub use output::Output;
+
+/// Builds a crate to a Wasm module, if it is not built already: the crate that calls it, or the one in the folder
+/// that is named relative to it.
+///
+/// It answers with the folder of the artifact, `Result<PathBuf, faas_core::Error>`; see [`Build::wasm`] for how
+/// often it builds, and for its errors.
+///
+/// ```no_run
+/// let folder = faas_build::wasm!().expect("a module");
+/// let folder = faas_build::wasm!("../greet").expect("a module");
+/// ```
+#[macro_export]
+macro_rules! wasm {
+    () => {
+        $crate::Build::new(::core::env!("CARGO_MANIFEST_DIR")).wasm()
+    };
+    ($folder:expr $(,)?) => {
+        $crate::Build::new(::std::path::Path::new(::core::env!("CARGO_MANIFEST_DIR")).join($folder)).wasm()
+    };
+}

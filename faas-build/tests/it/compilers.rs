@@ -1,0 +1,128 @@
+//! Finding a compiler, with stand-ins for rustup and rustc.
+
+use std::env;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use faas_build::{Build, COMPILER_VARIABLE, Output};
+
+use crate::world::{DEPENDS, cargo_faas, fails, one_action, package, write};
+
+/// The folder of the real cargo and rustc.
+fn toolchain() -> &'static Path {
+    Path::new(env!("CARGO")).parent().unwrap()
+}
+
+/// A crate in a target folder of its own, and a search path with a rustc that looks for the target's libraries in
+/// `libraries`, and a rustup that counts its calls in `calls` and then does `rustup`.
+fn stand_ins(name: &str, rustup: &str) -> (PathBuf, PathBuf) {
+    let app = package(name, DEPENDS, &one_action("one"));
+    write(&app.join(".cargo/config.toml"), "[build]\ntarget-dir = \"target\"\n");
+    let _ = fs::remove_dir_all(app.join("target"));
+    let programs = app.join("programs");
+    let _ = fs::remove_dir_all(&programs);
+    let libraries = programs.join("root/lib/rustlib/wasm32-wasip1/lib");
+    let (here, real) = (programs.display(), toolchain().display());
+    let rustc = format!(
+        "case \"$*\" in *target-libdir*) echo '{}' ;; *) exec '{real}/rustc' \"$@\" ;; esac",
+        libraries.display()
+    );
+    let rustup = format!(
+        "echo called >> '{here}/calls'\n{}",
+        rustup.replace("LIBRARIES", &libraries.display().to_string())
+    );
+    for (program, script) in
+        [("rustc", rustc), ("rustup", rustup), ("cargo", format!("exec '{real}/cargo' \"$@\""))]
+    {
+        write(&programs.join(program), &format!("#!/bin/sh\n{script}\n"));
+        fs::set_permissions(programs.join(program), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    (app, programs)
+}
+
+fn build(app: &Path, programs: &Path) -> Command {
+    let mut command = cargo_faas(app, &["build", "--backend", "wasm", "--compiler", "rustup"]);
+    let path = [programs, Path::new("/usr/bin"), Path::new("/bin")];
+    command.env("PATH", env::join_paths(path).unwrap());
+    command
+}
+
+fn calls(programs: &Path) -> usize {
+    fs::read_to_string(programs.join("calls")).unwrap_or_default().lines().count()
+}
+
+#[test]
+fn a_rustup_that_cannot_download_is_asked_once_and_what_to_install_is_said() {
+    let (app, programs) = stand_ins("rustup-fails", "echo 'error: could not download it' >&2; exit 1");
+    let said = fails(build(&app, &programs));
+    let sentence = "error: no compiler for wasm32-wasip1 is installed: run `rustup target add wasm32-wasip1`, or on \
+                    Debian `apt-get install rustc-web rust-web-src lld-19 wasi-libc`\n";
+    assert!(said.contains(sentence), "{said}");
+    assert!(said.contains("\n  rustup: could not download it\n"), "{said}");
+    assert!(said.contains("Adding wasm32-wasip1 by rustup"), "{said}");
+
+    let again = fails(build(&app, &programs));
+    assert!(
+        again.contains(sentence) && again.contains("could not download it (tried before; remove "),
+        "{again}"
+    );
+    assert_eq!(calls(&programs), 1);
+
+    // Another toolchain may have more luck, and so may this one on another day.
+    let note = app.join("target/faas/rustup-failed");
+    let text = fs::read_to_string(&note).unwrap();
+    fs::write(&note, text.replacen("rustc", "rustc of yesterday", 1)).unwrap();
+    fails(build(&app, &programs));
+    assert_eq!(calls(&programs), 2);
+    let yesterday = std::time::SystemTime::now() - std::time::Duration::from_secs(24 * 60 * 60 + 1);
+    fs::File::options().write(true).open(&note).unwrap().set_modified(yesterday).unwrap();
+    fails(build(&app, &programs));
+    assert_eq!(calls(&programs), 3);
+}
+
+#[test]
+fn a_target_that_rustup_has_added_is_used() {
+    let adding = "mkdir -p 'LIBRARIES' && touch 'LIBRARIES/libstd-0f.rlib'";
+    let (app, programs) = stand_ins("rustup-adds", adding);
+    // There is nothing in the library, so the build fails, but it is begun.
+    let said = fails(build(&app, &programs));
+    assert!(said.contains("Compiling rustup-adds for wasm32-wasip1 (rustc 1."), "{said}");
+    assert!(
+        said.contains("can't find crate for `core`") || said.contains("can't find crate for `std`"),
+        "{said}"
+    );
+    assert!(!app.join("target/faas/rustup-failed").exists());
+    fails(build(&app, &programs));
+    assert_eq!(calls(&programs), 1);
+}
+
+/// Tells a process of these tests for which crate to look for a compiler.
+const ASKED: &str = "FAAS_BUILD_TEST_LOOKS_FOR";
+
+/// What another process does: it looks for a compiler, and prints what it found.
+#[test]
+fn a_process_that_looks() {
+    if let Some(folder) = env::var_os(ASKED) {
+        println!("{:?}", Build::new(folder).output(Output::Quiet).wasm_compiler());
+    }
+}
+
+#[test]
+fn what_is_installed_is_never_added_to() {
+    let (app, programs) = stand_ins("rustup-idle", "exit 1");
+    for (choice, times) in [("installed", 0), ("debian", 0), ("auto", 1)] {
+        let mut process = Command::new(env::current_exe().unwrap());
+        process.args(["compilers::a_process_that_looks", "--exact", "--nocapture"]);
+        process.env(ASKED, &app).env(COMPILER_VARIABLE, choice).env("PATH", &programs);
+        let output = process.output().unwrap();
+        let found = String::from_utf8_lossy(&output.stdout);
+        // Debian's compiler may be there or not, but nothing else is.
+        assert!(
+            found.contains("Ok(Compiler") || found.contains("Err(unsupported: no compiler for "),
+            "{found}"
+        );
+        assert_eq!(calls(&programs), times, "{choice}");
+    }
+}

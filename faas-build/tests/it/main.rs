@@ -1,0 +1,11 @@
+//! Building and listing whole crates, by the command and by the library.
+//!
+//! Where there is no compiler for Wasm, the tests that need one print `SKIP <name>: <reason>` and end.
+
+#[cfg(unix)]
+mod compilers;
+mod list;
+mod processes;
+mod refusals;
+mod wasm;
+mod world;
