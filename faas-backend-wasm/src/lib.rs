@@ -27,3 +27,12 @@ pub use self::backend::WasmBackend;
 pub use self::builder::WasmBuilder;
 pub use self::config::{CacheConfig, Directory, ModuleLimits, WasmConfig};
 pub use self::describe::describe;
+
+/// The engine of a backend with this configuration, for benchmarks that compare with it.
+///
+/// # Errors
+/// `Unavailable` when there is no room for it.
+#[doc(hidden)]
+pub fn bench_engine(config: &WasmConfig) -> Result<wasmtime::Engine, faas_core::Error> {
+    engine::make(config)
+}
