@@ -210,9 +210,21 @@ impl Context {
             let error = Error::new(ErrorKind::DeadlineExceeded, "the action's time is over");
             return Err(failed(error));
         }
-        let response = self.host().http(request).await.map_err(failed)?;
+        let response = self.send(request).await.map_err(failed)?;
         response.check().map_err(failed)?;
         Ok(response)
+    }
+
+    #[cfg(not(all(feature = "guest-wasi", target_family = "wasm")))]
+    fn send(&self, request: HttpRequest) -> BoxFuture<'static, Result<HttpResponse, Error>> {
+        self.host().http(request)
+    }
+
+    /// Calls the import itself: by way of the table of the host's methods every module would have it, also one
+    /// whose code makes no request.
+    #[cfg(all(feature = "guest-wasi", target_family = "wasm"))]
+    fn send(&self, request: HttpRequest) -> BoxFuture<'static, Result<HttpResponse, Error>> {
+        crate::guest::wasi::http(request)
     }
 
     /// Puts an event into the outbox: it fires the trigger once this activation's record is written with a

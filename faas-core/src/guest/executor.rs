@@ -14,6 +14,8 @@ use std::time::Duration;
 
 thread_local! {
     static TIMERS: RefCell<Timers> = const { RefCell::new(Timers { pending: BTreeMap::new(), next: 0 }) };
+    /// Who awaits something that the host does, by the handle under which it does it.
+    static AWAITED: RefCell<BTreeMap<u32, Waker>> = const { RefCell::new(BTreeMap::new()) };
 }
 
 /// The timers that somebody awaits, by the time at which they end.
@@ -59,19 +61,33 @@ pub(super) fn block_on<F: Future>(
     let waker = Waker::from(Arc::clone(&woken));
     let mut task = Context::from_waker(&waker);
     loop {
+        woken.0.store(false, Ordering::Relaxed);
         if let Poll::Ready(output) = future.as_mut().poll(&mut task) {
             return output;
         }
-        if woken.0.swap(false, Ordering::Relaxed) {
-            continue;
-        }
-        let earliest = TIMERS.with_borrow(Timers::earliest);
-        let left = earliest.map_or(Duration::MAX, |at| at.saturating_sub(now()));
-        if !left.is_zero() {
-            wait(left);
+        if !woken.0.load(Ordering::Relaxed) {
+            let earliest = TIMERS.with_borrow(Timers::earliest);
+            let left = earliest.map_or(Duration::MAX, |at| at.saturating_sub(now()));
+            if !left.is_zero() {
+                wait(left);
+            }
         }
         TIMERS.with_borrow_mut(|timers| timers.fire(now()));
+        // The host does not say what it has done: all who await it look. Those who go on waiting come again.
+        for waker in AWAITED.take().into_values() {
+            waker.wake();
+        }
     }
+}
+
+/// Has the task polled again once the host may have done what it does under `handle`.
+pub(super) fn await_host(handle: u32, task: &Context<'_>) {
+    AWAITED.with_borrow_mut(|awaited| awaited.insert(handle, task.waker().clone()));
+}
+
+/// Forgets who awaits `handle`.
+pub(super) fn forget(handle: u32) {
+    AWAITED.with_borrow_mut(|awaited| awaited.remove(&handle));
 }
 
 /// A timer that ends at `until` on the host's monotonic clock, which `now` reads.
@@ -210,6 +226,98 @@ mod tests {
         });
         assert_eq!(run(counted).1, []);
         assert_eq!(rounds, 5);
+    }
+
+    /// Polls what is in it only when that was woken, as combinators of many futures do.
+    struct OnlyWhenWoken<F>(Pin<Box<F>>, Arc<Relay>);
+
+    struct Relay {
+        woken: AtomicBool,
+        outer: std::sync::Mutex<Option<Waker>>,
+    }
+
+    impl Wake for Relay {
+        fn wake(self: Arc<Self>) {
+            self.woken.store(true, Ordering::Relaxed);
+            self.outer.lock().unwrap().take().into_iter().for_each(Waker::wake);
+        }
+    }
+
+    impl<F: Future> OnlyWhenWoken<F> {
+        fn new(future: F) -> Self {
+            Self(
+                Box::pin(future),
+                Arc::new(Relay { woken: AtomicBool::new(true), outer: Default::default() }),
+            )
+        }
+    }
+
+    impl<F: Future> Future for OnlyWhenWoken<F> {
+        type Output = F::Output;
+
+        fn poll(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<F::Output> {
+            *self.1.outer.lock().unwrap() = Some(task.waker().clone());
+            if !self.1.woken.swap(false, Ordering::Relaxed) {
+                return Poll::Pending;
+            }
+            let waker = Waker::from(Arc::clone(&self.1));
+            self.0.as_mut().poll(&mut Context::from_waker(&waker))
+        }
+    }
+
+    /// What the host has done once it was asked so often.
+    fn done_after(handle: u32, polls: usize) -> impl Future<Output = usize> {
+        let mut asked = 0;
+        std::future::poll_fn(move |task| {
+            asked += 1;
+            if asked >= polls {
+                return Poll::Ready(asked);
+            }
+            await_host(handle, task);
+            Poll::Pending
+        })
+    }
+
+    #[test]
+    fn who_awaits_the_host_is_polled_after_each_wait_even_where_only_the_woken_are() {
+        let (answers, waits) = run(async {
+            let hosts = async |handle, polls| OnlyWhenWoken::new(done_after(handle, polls)).await;
+            let timer = async {
+                OnlyWhenWoken::new(sleep(10)).await;
+                0
+            };
+            tokio::join!(hosts(1, 2), hosts(2, 4), timer)
+        });
+        assert_eq!(answers, (2, 4, 0));
+        assert_eq!(waits, [ms(10), Duration::MAX, Duration::MAX]);
+        assert!(AWAITED.with_borrow(BTreeMap::is_empty));
+    }
+
+    #[test]
+    fn a_busy_neighbour_does_not_keep_the_host_from_being_asked() {
+        let (answer, waits) = run(async {
+            let busy = std::future::poll_fn(|task| {
+                task.waker().wake_by_ref();
+                Poll::<()>::Pending
+            });
+            tokio::select! {
+                answer = OnlyWhenWoken::new(done_after(1, 5)) => answer,
+                () = busy => 0,
+            }
+        });
+        assert_eq!((answer, waits), (5, Vec::new()));
+    }
+
+    #[test]
+    fn who_is_forgotten_is_not_woken() {
+        let (_, waits) = run(async {
+            let mut left = Box::pin(done_after(7, 100));
+            std::future::poll_fn(|task| Poll::Ready(left.as_mut().poll(task).is_pending())).await;
+            forget(7);
+            assert!(AWAITED.with_borrow(BTreeMap::is_empty));
+            sleep(5).await;
+        });
+        assert_eq!(waits, [ms(5)]);
     }
 
     #[test]

@@ -21,11 +21,15 @@ mod sys {
             payload_length: usize,
         ) -> u32;
         pub(super) fn reply(kind: u32, bytes: *const u8, length: usize);
+        pub(super) fn http_send(request: *const u8, length: usize) -> u32;
+        pub(super) fn http_take(handle: u32, into: *mut u8);
         // These take no address, so that no caller can break anything.
         pub(super) safe fn wall() -> u64;
         pub(super) safe fn monotonic() -> u64;
         pub(super) safe fn random() -> u64;
         pub(super) safe fn wait(nanos: u64);
+        pub(super) safe fn http_poll(handle: u32) -> i64;
+        pub(super) safe fn http_cancel(handle: u32);
     }
 }
 
@@ -94,4 +98,28 @@ pub(super) fn monotonic() -> Duration {
 /// Blocks for so long, or until something happens that the host did for the guest.
 pub(super) fn wait(time: Duration) {
     sys::wait(units::nanos(time));
+}
+
+/// Has the host make an HTTP request; the handle is that of its response.
+pub(super) fn http_send(request: &[u8]) -> u32 {
+    // SAFETY: the host reads the bytes and keeps none of them.
+    unsafe { sys::http_send(request.as_ptr(), request.len()) }
+}
+
+/// The length of the response, once it is there.
+pub(super) fn http_poll(handle: u32) -> Option<usize> {
+    usize::try_from(sys::http_poll(handle)).ok()
+}
+
+/// Takes the response, whose length `http_poll` told, and gives the handle back.
+pub(super) fn http_take(handle: u32, length: usize) -> Vec<u8> {
+    let mut bytes = vec![0; length];
+    // SAFETY: the host writes exactly as many bytes as it told when it was polled, which is what `length` is.
+    unsafe { sys::http_take(handle, bytes.as_mut_ptr()) };
+    bytes
+}
+
+/// Ends a request whose response nobody took, and gives the handle back.
+pub(super) fn http_cancel(handle: u32) {
+    sys::http_cancel(handle);
 }

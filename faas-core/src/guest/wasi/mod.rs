@@ -8,9 +8,13 @@
 mod abi;
 #[cfg(target_family = "wasm")]
 mod entry;
+#[cfg(target_family = "wasm")]
+mod exchange;
 
 #[cfg(target_family = "wasm")]
 pub use self::entry::{describe, init, run};
+#[cfg(target_family = "wasm")]
+pub(crate) use self::exchange::http;
 
 /// The bytes of the header of a call.
 pub const HEADER: usize = 64;
