@@ -174,7 +174,7 @@ mod tests {
         let headers = prop::collection::vec((".{0,20}", ".{0,60}"), 0..8);
         let response = (100..1_000_u16, headers, prop::collection::vec(any::<u8>(), 0..2_000))
             .prop_map(|(status, headers, body)| Ok(HttpResponse { status, headers, body: body.into() }));
-        let error = (prop::sample::select(&ErrorKind::ALL[..]), ".{0,200}", any::<bool>())
+        let error = (prop::sample::select(ErrorKind::ALL), ".{0,200}", any::<bool>())
             .prop_map(|(kind, message, temporary)| Err(Error::new(kind, message).temporary(temporary)));
         prop_oneof![response, error]
     }
