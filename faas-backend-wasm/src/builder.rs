@@ -205,8 +205,10 @@ impl WasmBuilder {
 
     /// Sets an option of that name, or tells what is allowed.
     fn set(mut self, key: &str, value: &str) -> Result<Self, String> {
-        let memory = || value.parse::<MemoryMib>().map_err(|_| "a whole number with the unit MiB or GiB".to_owned());
-        let duration = || parse_duration(value).map_err(|_| "a whole number with the unit ms, s, m or h".to_owned());
+        let memory =
+            || value.parse::<MemoryMib>().map_err(|_| "a whole number with the unit MiB or GiB".to_owned());
+        let duration =
+            || parse_duration(value).map_err(|_| "a whole number with the unit ms, s, m or h".to_owned());
         let number = || value.parse::<usize>().map_err(|_| "a whole number".to_owned());
         match key {
             "cache" if value == "off" => self.config.cache = CacheConfig::Off,

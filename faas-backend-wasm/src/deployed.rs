@@ -99,5 +99,9 @@ fn directories(
         Some(directory) => Ok((name.to_owned(), directory.clone())),
         None => Err(Error::unknown("folder", name, known.keys().map(String::as_str))),
     };
-    names.into_iter().map(find).collect::<Result<_, Error>>().map_err(|error| refused(spec, error.message().to_owned()))
+    names
+        .into_iter()
+        .map(find)
+        .collect::<Result<_, Error>>()
+        .map_err(|error| refused(spec, error.message().to_owned()))
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use faas_core::sandbox::{SandboxFactory, Shape};
-use faas_core::{ActionSpec, Entropy, EntityName, Error};
+use faas_core::{ActionSpec, EntityName, Entropy, Error};
 use tokio::time::Instant;
 
 use crate::module::Artifact;

@@ -145,7 +145,9 @@ impl Inspector<'_> {
                     let initial = table.map_err(|error| invalid(&error))?.ty.initial;
                     if initial > self.limits.table_elements as u64 {
                         let most = self.limits.table_elements;
-                        return Err(refused(format!("its table begins with {initial} elements, over {most}")));
+                        return Err(refused(format!(
+                            "its table begins with {initial} elements, over {most}"
+                        )));
                     }
                 }
             }
@@ -231,7 +233,8 @@ impl Seen {
         let entry = if self.exports_plain(RUN)? {
             Entry::Guest
         } else if let Some(version) = self.other_version() {
-            let text = format!("it speaks version {version} of the guest interface, and this backend version 1");
+            let text =
+                format!("it speaks version {version} of the guest interface, and this backend version 1");
             return Err(refused(text));
         } else if self.exports_plain(START)? {
             Entry::Command

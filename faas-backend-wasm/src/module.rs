@@ -123,7 +123,8 @@ impl Artifact {
         if told == found {
             return Ok(());
         }
-        let text = format!("the module has the digest {found} and should have {told}: build or deploy it again");
+        let text =
+            format!("the module has the digest {found} and should have {told}: build or deploy it again");
         Err(self.named(Error::new(ErrorKind::InvalidArgument, text)))
     }
 

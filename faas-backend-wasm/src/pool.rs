@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use faas_core::action::Limits;
-use faas_core::pool::{AcquireRequest, Lease, Origin, PoolConfig, PoolStats, StartFailed, WarmLease, WarmPool};
+use faas_core::pool::{
+    AcquireRequest, Lease, Origin, PoolConfig, PoolStats, StartFailed, WarmLease, WarmPool,
+};
 use faas_core::{ActionSpec, ContainerPool, Entropy, Error, ErrorKind, StartKind};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
@@ -102,7 +104,8 @@ impl WasmPool {
         if start_kind == StartKind::Cold {
             self.cold.fetch_add(1, Ordering::Relaxed);
         }
-        let origin = Origin { start_kind, wait: Duration::ZERO, create: Duration::ZERO, init: Duration::ZERO };
+        let origin =
+            Origin { start_kind, wait: Duration::ZERO, create: Duration::ZERO, init: Duration::ZERO };
         let made = self.make(action, loaded, origin, began).await;
         let (sandbox, origin) = made.map_err(|error| self.explained(error))?;
         Ok(WasmLease(Held::Fresh { sandbox, origin, ends }))

@@ -52,7 +52,8 @@ impl Shared {
         let facts = artifact.facts(&self.workshop).await?;
         if facts.memory > spec.limits.memory.bytes() {
             let (needs, has) = (facts.memory.div_ceil(1 << 20), spec.limits.memory);
-            let text = format!("the module begins with {needs} MiB of memory, over the action's limit of {has}");
+            let text =
+                format!("the module begins with {needs} MiB of memory, over the action's limit of {has}");
             return Err(Error::new(ErrorKind::Unsupported, text));
         }
         let world = Arc::clone(&self.world);

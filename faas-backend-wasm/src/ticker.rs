@@ -41,7 +41,8 @@ impl Ticker {
         let (of_thread, engine) = (Arc::clone(&shared), engine.weak());
         let thread = thread::Builder::new().name("faas-wasm-epoch".to_owned());
         thread.spawn(move || run(&of_thread, &engine, tick)).map_err(|error| {
-            Error::new(ErrorKind::Unavailable, "the thread that ticks epochs cannot be started").with_source(error)
+            Error::new(ErrorKind::Unavailable, "the thread that ticks epochs cannot be started")
+                .with_source(error)
         })?;
         Ok(Self { shared })
     }

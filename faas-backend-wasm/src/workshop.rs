@@ -61,8 +61,7 @@ impl Workshop {
 
     /// Validates a module and says what it is.
     pub(crate) fn inspect(&self, bytes: &[u8]) -> Result<Facts, Error> {
-        let inspector =
-            Inspector { limits: &self.limits, features: self.features, imports: &self.imports };
+        let inspector = Inspector { limits: &self.limits, features: self.features, imports: &self.imports };
         inspector.inspect(bytes)
     }
 
@@ -89,7 +88,8 @@ impl Workshop {
                 return Ok(module);
             }
         }
-        cache::load::compiled(&self.engine, compiled)
-            .map_err(|source| error::caused(ErrorKind::Internal, "the compiled module cannot be loaded", source))
+        cache::load::compiled(&self.engine, compiled).map_err(|source| {
+            error::caused(ErrorKind::Internal, "the compiled module cannot be loaded", source)
+        })
     }
 }

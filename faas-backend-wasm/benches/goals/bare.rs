@@ -4,9 +4,7 @@ use std::path::{Path, PathBuf};
 
 use faas_backend_wasm::{WasmConfig, bench_engine};
 use faas_core::artifact::{MANIFEST, Manifest};
-use wasmtime::{
-    Caller, Engine, Extern, Func, InstancePre, Linker, Module, ModuleExport, Store, TypedFunc,
-};
+use wasmtime::{Caller, Engine, Extern, Func, InstancePre, Linker, Module, ModuleExport, Store, TypedFunc};
 
 /// What the imports of a call answer.
 pub(crate) struct Call {
@@ -74,7 +72,8 @@ impl Bare {
         store.set_epoch_deadline(1_000_000_000);
         let instance = self.pre.instantiate(&mut store).expect("an instance");
         let run = instance.get_module_export(&mut store, &self.run).and_then(Extern::into_func);
-        let run: TypedFunc<(), ()> = run.as_ref().map(|run: &Func| run.typed(&store)).expect("a function").expect("its type");
+        let run: TypedFunc<(), ()> =
+            run.as_ref().map(|run: &Func| run.typed(&store)).expect("a function").expect("its type");
         run.call(&mut store, ()).expect("a run");
         assert!(!store.data().reply.is_empty(), "it replied");
         store
@@ -115,16 +114,12 @@ fn imports(engine: &Engine) -> Linker<Call> {
         })
         .expect("an import");
     linker
-        .func_wrap(
-            "faas_v1",
-            "reply",
-            move |mut caller: Caller<'_, Call>, _: u32, from: u32, length: u32| {
-                let mut reply = vec![0; length as usize];
-                memory(&mut caller).read(&caller, from as usize, &mut reply)?;
-                caller.data_mut().reply = reply;
-                wasmtime::Result::Ok(())
-            },
-        )
+        .func_wrap("faas_v1", "reply", move |mut caller: Caller<'_, Call>, _: u32, from: u32, length: u32| {
+            let mut reply = vec![0; length as usize];
+            memory(&mut caller).read(&caller, from as usize, &mut reply)?;
+            caller.data_mut().reply = reply;
+            wasmtime::Result::Ok(())
+        })
         .expect("an import");
     linker
 }

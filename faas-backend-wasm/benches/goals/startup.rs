@@ -55,7 +55,8 @@ fn module(folder: &Path, n: usize) -> PathBuf {
 async fn deployed(folder: &str, count: usize) -> Platform {
     let names: Vec<String> = (0..count).map(|n| format!("module{n}")).collect();
     let modules = names.iter().enumerate();
-    let backend = modules.fold(builder(), |builder, (n, name)| builder.module(name, module(Path::new(folder), n)));
+    let backend =
+        modules.fold(builder(), |builder, (n, name)| builder.module(name, module(Path::new(folder), n)));
     let app = Platform::builder().backend(backend.build().expect("a backend"));
     let specs = names.iter().map(|name| ActionSpec::new(name).expect("a name"));
     specs.fold(app, |app, spec| app.spec(spec)).build().await.expect("an app")

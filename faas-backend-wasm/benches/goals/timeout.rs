@@ -54,7 +54,11 @@ pub(crate) fn wasm_timeout(artifact: &Path) {
     }
     print(&goal, Figures { ours: nanos(late), floor: nanos(LATEST) });
     let (ours, alone) = (p99(disturbed), p99(undisturbed));
-    println!("FIGURE wasm_timeout_others undisturbed={:.0} disturbed={:.0} unit=ns", nanos(alone), nanos(ours));
+    println!(
+        "FIGURE wasm_timeout_others undisturbed={:.0} disturbed={:.0} unit=ns",
+        nanos(alone),
+        nanos(ours)
+    );
     print(&others, Figures { ours: nanos(ours), floor: nanos(alone + 2 * TICK) });
 }
 

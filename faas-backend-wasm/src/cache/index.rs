@@ -9,8 +9,8 @@ use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
 
-use super::key::Key;
-use super::{TAG, replace};
+use super::key::{Key, TAG};
+use super::replace;
 use crate::inspect::Facts;
 
 /// The most modules that are remembered; beyond, the index begins anew. Arbitrary.
@@ -60,9 +60,9 @@ impl Index {
         known.insert(name, module);
         let Ok(bytes) = serde_json::to_vec(&*known) else { return };
         drop(known);
-        let tag = self.key.hasher().update(&bytes).finalize();
+        let tag = tag(&self.key, &bytes);
         let written = replace(&self.path, |file| {
-            file.write_all(tag.as_bytes())?;
+            file.write_all(&tag)?;
             file.write_all(&bytes)
         });
         if let Err(error) = written {
@@ -74,6 +74,12 @@ impl Index {
 fn read(path: &Path, key: &Key) -> Option<HashMap<String, Known>> {
     let bytes = fs::read(path).ok()?;
     let (tag, content) = bytes.split_first_chunk::<TAG>()?;
-    let right = key.hasher().update(content).finalize() == blake3::Hash::from_bytes(*tag);
+    let right = self::tag(key, content) == *tag;
     right.then(|| serde_json::from_slice(content).ok()).flatten()
+}
+
+fn tag(key: &Key, content: &[u8]) -> [u8; TAG] {
+    let mut tagger = key.tagger();
+    tagger.update(content);
+    tagger.finalize()
 }

@@ -16,18 +16,16 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
-use blake3::Hasher as Blake3;
+use sha2::{Digest as _, Sha256};
 use wasmtime::{Engine, Module};
 
 pub(crate) use self::index::{Index, Known};
-use self::key::Key;
+use self::key::{Key, TAG};
 use crate::config::CacheConfig;
+use crate::digest::hex;
 
 /// What all files of one engine are named for.
 const FORMAT: &str = "faas wasm cache, format 1";
-
-/// The bytes of a tag.
-const TAG: usize = blake3::OUT_LEN;
 
 /// The bytes that all files may have together; the oldest are removed beyond. Arbitrary.
 const MOST: u64 = 2 << 30;
@@ -64,9 +62,8 @@ impl Cache {
 
     /// The file of a module by the module's digest.
     fn file(&self, digest: &str) -> (PathBuf, String) {
-        let mut hasher = Blake3::new();
-        hasher.update(&self.engine).update(digest.as_bytes());
-        let name = format!("{}.cwasm", hasher.finalize().to_hex());
+        let of = Sha256::new().chain_update(self.engine).chain_update(digest).finalize();
+        let name = format!("{}.cwasm", hex(&of));
         (self.folder.join(&name), name)
     }
 
@@ -104,31 +101,32 @@ impl Cache {
     /// Whether the file ends with the tag of its name and content.
     fn is_ours(&self, file: &mut File, name: &str) -> io::Result<bool> {
         let Some(content) = file.metadata()?.len().checked_sub(TAG as u64) else { return Ok(false) };
-        let mut hasher = self.key.hasher();
-        hasher.update(name.as_bytes());
+        let mut tagger = self.key.tagger();
+        tagger.update(name.as_bytes());
         let mut chunk = vec![0; CHUNK];
         let mut reader = Read::take(&mut *file, content);
         loop {
             match reader.read(&mut chunk)? {
                 0 => break,
-                read => hasher.update(&chunk[..read]),
+                read => tagger.update(&chunk[..read]),
             };
         }
         let mut tag = [0; TAG];
         file.read_exact(&mut tag)?;
         file.rewind()?;
-        // Compared in constant time.
-        Ok(hasher.finalize() == blake3::Hash::from_bytes(tag))
+        Ok(tagger.finalize() == tag)
     }
 
     /// Keeps a compiled module. One that cannot be kept is compiled again next time, which a warning tells.
     pub(crate) fn store(&self, digest: &str, compiled: &[u8]) {
         let (path, name) = self.file(digest);
-        let mut hasher = self.key.hasher();
-        hasher.update(name.as_bytes()).update(compiled);
+        let mut tagger = self.key.tagger();
+        tagger.update(name.as_bytes());
+        tagger.update(compiled);
+        let tag = tagger.finalize();
         let written = replace(&path, |file| {
             file.write_all(compiled)?;
-            file.write_all(hasher.finalize().as_bytes())
+            file.write_all(&tag)
         });
         if let Err(error) = written {
             tracing::warn!(file = %path.display(), %error, "a compiled module cannot be kept");
@@ -138,12 +136,8 @@ impl Cache {
 
     /// What was found out about modules by earlier processes.
     pub(crate) fn index(&self) -> Index {
-        Index::open(self.folder.join(format!("{}.index", hex8(&self.engine))), self.key.clone())
+        Index::open(self.folder.join(format!("{}.index", hex(&self.engine[..8]))), self.key.clone())
     }
-}
-
-fn hex8(bytes: &[u8]) -> String {
-    crate::digest::hex(&bytes[..8])
 }
 
 fn default_folder() -> Option<PathBuf> {
@@ -154,7 +148,7 @@ fn default_folder() -> Option<PathBuf> {
 
 /// A hash over the version of the engine, its settings and this format.
 fn fingerprint(engine: &Engine) -> [u8; 32] {
-    struct Into256(Blake3);
+    struct Into256(Sha256);
     impl Hasher for Into256 {
         fn write(&mut self, bytes: &[u8]) {
             self.0.update(bytes);
@@ -164,10 +158,10 @@ fn fingerprint(engine: &Engine) -> [u8; 32] {
             0
         }
     }
-    let mut hasher = Into256(Blake3::new());
+    let mut hasher = Into256(Sha256::new());
     hasher.write(FORMAT.as_bytes());
     engine.precompile_compatibility_hash().hash(&mut hasher);
-    *hasher.0.finalize().as_bytes()
+    hasher.0.finalize().into()
 }
 
 /// Writes a file of this user's alone under another name, and renames it.

@@ -42,7 +42,10 @@ pub(crate) fn linker(engine: &Engine) -> Result<Linker<HostState>> {
     })?;
     linker.func_wrap(MODULE, "random", |caller: Caller<'_, HostState>| caller.data().entropy().next_u64())?;
     linker.func_wrap_async(MODULE, "wait", |caller: Caller<'_, HostState>, (nanos,): (u64,)| {
-        let sleep = faas_core::context::Host::sleep(&**caller.data().entropy(), std::time::Duration::from_nanos(nanos));
+        let sleep = faas_core::context::Host::sleep(
+            &**caller.data().entropy(),
+            std::time::Duration::from_nanos(nanos),
+        );
         Box::new(async move {
             // The future of the whole call ends at its deadline, wherever it waits.
             sleep.await;
@@ -98,7 +101,9 @@ fn log(mut caller: Caller<'_, HostState>, stream: u32, from: u32, length: u32) -
     let stream = match stream {
         1 => Stream::Stdout,
         2 => Stream::Stderr,
-        other => bail!("the module logs to stream {other}; there are 1, standard output, and 2, standard error"),
+        other => {
+            bail!("the module logs to stream {other}; there are 1, standard output, and 2, standard error")
+        }
     };
     let room = caller.data().output.room();
     let (text, state) = read(&mut caller, from, length, room)?;

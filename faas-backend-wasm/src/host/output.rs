@@ -5,10 +5,10 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
-use faas_core::log::{LogBuffer, LogLine, Stream};
-use faas_core::outcome::MAX_RESULT;
 use async_trait::async_trait;
 use bytes::Bytes;
+use faas_core::log::{LogBuffer, LogLine, Stream};
+use faas_core::outcome::MAX_RESULT;
 use faas_core::{Entropy, Timestamp};
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
