@@ -13,7 +13,12 @@ use faas_build::{Build, CompilerChoice, Output};
 use faas_core::{Error, ErrorKind};
 
 #[derive(Parser)]
-#[command(name = "cargo faas", version, about = "Builds crates of actions for the backends that run them")]
+#[command(
+    name = "cargo-faas",
+    bin_name = "cargo faas",
+    version,
+    about = "Builds crates of actions for the backends that run them"
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -21,7 +26,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Build a crate of actions for a backend, into target/faas/<crate>/<backend>.
+    /// Build a crate of actions for a backend, into target/faas/CRATE/BACKEND.
     Build {
         /// What to build for, such as wasm.
         #[arg(long)]

@@ -33,7 +33,7 @@ impl Output {
             return;
         }
         if colored() {
-            say(format_args!("\x1b[1;32m{verb:>12}\x1b[0m {text}"));
+            say(format_args!("\x1b[1;92m{verb:>12}\x1b[0m {text}"));
         } else {
             say(format_args!("{verb:>12} {text}"));
         }

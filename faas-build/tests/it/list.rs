@@ -1,10 +1,12 @@
 //! Listing what a crate exports, which needs no compiler for Wasm.
 
+use std::path::{Component, Path};
+
 use faas_build::{Build, Output};
 use faas_core::ErrorKind;
 use faas_core::artifact::Description;
 
-use crate::world::{DEPENDS, cargo_faas, fails, one_action, package};
+use crate::world::{DEPENDS, cargo_faas, fails, one_action, package, stderr, succeeds, workspace, world};
 
 const LIBRARY: &str = r#"
 use faas_core::{InitContext, action, actions};
@@ -25,9 +27,9 @@ pub fn greet() -> Vec<String> {
 pub fn settle() {}
 "#;
 
-fn stdout(folder: &std::path::Path, args: &[&str]) -> String {
+fn stdout(folder: &Path, args: &[&str]) -> String {
     let output = cargo_faas(folder, args).output().unwrap();
-    assert!(output.status.success(), "{}", crate::world::stderr(&output));
+    assert!(output.status.success(), "{}", stderr(&output));
     String::from_utf8(output.stdout).unwrap()
 }
 
@@ -90,4 +92,18 @@ fn a_program_that_fails_to_list_is_shown() {
     let app = package("panicking", &named, &panicking);
     let said = fails(cargo_faas(&app, &["list", "--quiet"]));
     assert!(said.contains("no list today"), "{said}");
+}
+
+#[test]
+fn a_core_that_the_workspace_patches_is_the_one_that_is_used() {
+    // No registry has it here, so that only the patches can give it. Their paths are relative to the package: up to
+    // the root of the file system, and down again.
+    let names = |path: &Path| path.components().filter(|part| matches!(part, Component::Normal(_))).count();
+    let up = "../".repeat(names(&world().join("patched")));
+    let down = workspace().canonicalize().unwrap().to_str().unwrap().trim_start_matches('/').to_owned();
+    let patch = |name: &str| format!("{name} = {{ path = {:?} }}\n", format!("{up}{down}/{name}"));
+    let patches = [patch("faas-core"), patch("faas-macros")].concat();
+    let depends = DEPENDS.replace("path = CORE", "version = \"0.1\"");
+    let app = package("patched", &format!("{depends}\n[patch.crates-io]\n{patches}"), &one_action("one"));
+    succeeds(cargo_faas(&app, &["list"]));
 }

@@ -2,6 +2,11 @@
 //!
 //! Where there is no compiler for Wasm, the tests that need one print `SKIP <name>: <reason>` and end.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that fails should panic, in the functions that tests share too"
+)]
+
 #[cfg(unix)]
 mod compilers;
 mod list;
