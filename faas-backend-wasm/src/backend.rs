@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use faas_core::action::{BoxFuture, Limits};
 use faas_core::backend::{BackendUrl, Cancel, LogsAfterKill};
+use faas_core::http::HttpClient;
 use faas_core::{
     ActionSpec, Backend, BackendInfo, Capability, Capacity, Completion, Deployment, Entropy, Error, Health,
     Invocation, Pooled, payload,
@@ -59,14 +60,18 @@ impl WasmBackend {
         Self::builder().from_env()?.with_url(url)?.build()
     }
 
-    pub(crate) fn new(config: WasmConfig, catalogue: Catalogue) -> Result<Self, Error> {
+    pub(crate) fn new(
+        config: WasmConfig,
+        catalogue: Catalogue,
+        http: Option<Arc<dyn HttpClient>>,
+    ) -> Result<Self, Error> {
         let info = BackendInfo {
             name: config.name.clone(),
             // A guest is looked at once in an epoch, and the thread that looks may be late.
             capability: Self::capability(config.tick),
             capacity: Capacity::Memory(config.memory),
         };
-        let shared = Shared::new(World::new(config), catalogue)?;
+        let shared = Shared::new(World::new(config, http), catalogue)?;
         Ok(Self(Pooled::new(info, WasmPool::new(Arc::new(shared)))))
     }
 

@@ -1,10 +1,13 @@
 //! Making a Wasm backend: by calls, by environment variables, by URL.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use faas_core::backend::BackendUrl;
+use faas_core::http::HttpClient;
 use faas_core::units::parse_duration;
 use faas_core::{Error, ErrorKind, MemoryMib};
 
@@ -40,11 +43,12 @@ const PREFIX: &str = "FAAS_WASM_";
 ///     .build()?;
 /// # Ok::<(), faas_core::Error>(())
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 #[must_use = "a builder does nothing until it builds"]
 pub struct WasmBuilder {
     config: WasmConfig,
     given: Vec<Given>,
+    http: Option<Arc<dyn HttpClient>>,
 }
 
 /// Where actions come from.
@@ -157,6 +161,13 @@ impl WasmBuilder {
         self
     }
 
+    /// Has the HTTP requests of actions made by this client; unless told, by the one of `faas-core`, which the feature
+    /// `http` of this crate turns on. What an action may call, its specification grants.
+    pub fn http(mut self, client: impl HttpClient) -> Self {
+        self.http = Some(Arc::new(client));
+        self
+    }
+
     /// Sets what the environment says: `FAAS_WASM_MEMORY=4GiB` and so on, one variable for each option of a URL, and
     /// `FAAS_WASM_ARTIFACT`, a folder.
     ///
@@ -243,7 +254,7 @@ impl WasmBuilder {
                 Given::Bytes(action, bytes) => catalogue.add_bytes(&action, bytes)?,
             }
         }
-        WasmBackend::new(self.config, catalogue)
+        WasmBackend::new(self.config, catalogue, self.http)
     }
 
     fn check(&self) -> Result<(), Error> {
@@ -263,6 +274,12 @@ impl WasmBuilder {
     }
 }
 
+impl fmt::Debug for WasmBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WasmBuilder").field("config", &self.config).field("given", &self.given).finish_non_exhaustive()
+    }
+}
+
 fn refused(subject: &str, value: &str, allowed: &str) -> Error {
     Error::new(ErrorKind::InvalidArgument, format!("{subject} is '{value}', not {allowed}"))
 }
@@ -279,7 +296,7 @@ mod tests {
     fn a_url_sets_every_option() {
         let url = "wasm:a/b,c/word.wasm?cache=x/y&compile_threads=3&compile_timeout=5s&fuel=true&instances=9\
                    &memory=1GiB&name=w&reuse_memory=7MiB&tick=2ms";
-        let WasmBuilder { config, given } = from_url(url).unwrap();
+        let WasmBuilder { config, given, .. } = from_url(url).unwrap();
         assert_eq!(config.cache, CacheConfig::Folder("x/y".into()));
         assert_eq!((config.compile_threads, config.compile_timeout), (3, Duration::from_secs(5)));
         assert_eq!((config.fuel, config.instances, config.name.as_str()), (true, 9, "w"));

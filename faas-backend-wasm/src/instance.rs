@@ -142,7 +142,6 @@ impl Live {
         }
         let command = state.action.is_command();
         let exhausted = state.exhausted;
-        state.end_wasi();
         let Ended { reply, logs, emitted, last_line } = state.end();
         let outcome = if late {
             Outcome::timed_out(limit)

@@ -21,7 +21,7 @@ async fn invoke(app: &Platform, action: &str, input: &'static str, rounds: usize
     for _ in 0..rounds {
         let done = app.invoke(action, input).await.expect("an activation");
         assert!(done.outcome.is_success(), "{:?}", done.outcome);
-        black_box(done);
+        let _ = black_box(done);
     }
     nanos_per_round(start, rounds)
 }
@@ -146,7 +146,7 @@ pub(crate) fn wasm_from_zero(artifact: &Path) {
         let warm = builder().module("echo", &module);
         let warm = Platform::builder().backend(warm.build().expect("a backend"));
         let warm = warm.spec(ActionSpec::new("echo").expect("a name")).build().await.expect("an app");
-        warm.invoke("echo", "{}").await.expect("an activation");
+        let _ = warm.invoke("echo", "{}").await.expect("an activation");
         let backend = names.iter().fold(builder(), |builder, name| builder.module(name, &module));
         let app = Platform::builder().backend(backend.build().expect("a backend"));
         let specs = names.iter().map(|name| ActionSpec::new(name).expect("a name"));

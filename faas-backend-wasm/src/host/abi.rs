@@ -7,7 +7,7 @@ use faas_core::outcome::MAX_RESULT;
 use faas_core::{EntityName, Payload};
 use wasmtime::{Caller, Engine, Extern, Linker, Memory, Result, bail};
 
-use super::{HostState, Reply, wasi};
+use super::{HostState, Reply, http, wasi};
 
 /// The module that a guest imports these from.
 pub(crate) const MODULE: &str = "faas_v1";
@@ -41,17 +41,7 @@ pub(crate) fn linker(engine: &Engine) -> Result<Linker<HostState>> {
         u64::try_from(caller.data().monotonic().as_nanos()).unwrap_or(u64::MAX)
     })?;
     linker.func_wrap(MODULE, "random", |caller: Caller<'_, HostState>| caller.data().entropy().next_u64())?;
-    linker.func_wrap_async(MODULE, "wait", |caller: Caller<'_, HostState>, (nanos,): (u64,)| {
-        let sleep = faas_core::context::Host::sleep(
-            &**caller.data().entropy(),
-            std::time::Duration::from_nanos(nanos),
-        );
-        Box::new(async move {
-            // The future of the whole call ends at its deadline, wherever it waits.
-            sleep.await;
-            drop(caller);
-        })
-    })?;
+    http::add_to(&mut linker)?;
     wasi::add_to(&mut linker)?;
     Ok(linker)
 }
@@ -67,7 +57,7 @@ fn memory(caller: &mut Caller<'_, HostState>) -> Result<Memory> {
     }
 }
 
-fn write(caller: &mut Caller<'_, HostState>, into: u32, bytes: &[u8]) -> Result<()> {
+pub(super) fn write(caller: &mut Caller<'_, HostState>, into: u32, bytes: &[u8]) -> Result<()> {
     if bytes.is_empty() {
         return Ok(());
     }
@@ -82,7 +72,7 @@ fn write(caller: &mut Caller<'_, HostState>, into: u32, bytes: &[u8]) -> Result<
 }
 
 /// The bytes that the guest names, of which no more than `most` are of interest.
-fn read<'a>(
+pub(super) fn read<'a>(
     caller: &'a mut Caller<'_, HostState>,
     from: u32,
     length: u32,

@@ -1,6 +1,7 @@
 //! The host as a guest sees it: what one instance may use, and what it gave.
 
 pub(crate) mod abi;
+mod http;
 pub(crate) mod limiter;
 mod output;
 mod wasi;
@@ -12,6 +13,7 @@ use bytes::Bytes;
 use faas_core::context::Emitted;
 use faas_core::guest::wasi::HEADER;
 use faas_core::guest::wasi::Reply as ReplyKind;
+use faas_core::http::HttpClient;
 use faas_core::log::{LogLine, Stream};
 use faas_core::{ActionSpec, ActivationId, Entropy, Error, Invocation, Payload, Timestamp};
 use tokio::time::Instant;
@@ -19,6 +21,7 @@ use tracing::level_filters::LevelFilter;
 use wasmtime::Memory;
 use wasmtime_wasi::p1::WasiP1Ctx;
 
+use self::http::Requests;
 pub(crate) use self::output::{LastLine, Output};
 use crate::config::WasmConfig;
 use crate::deployed::Deployed;
@@ -28,11 +31,18 @@ use crate::module::{Artifact, Source};
 pub(crate) struct World {
     pub(crate) config: WasmConfig,
     entropy: OnceLock<Arc<Entropy>>,
+    /// The client that was given, or the default one once somebody makes a request.
+    http: OnceLock<Option<Arc<dyn HttpClient>>>,
 }
 
 impl World {
-    pub(crate) fn new(config: WasmConfig) -> Self {
-        Self { config, entropy: OnceLock::new() }
+    pub(crate) fn new(config: WasmConfig, client: Option<Arc<dyn HttpClient>>) -> Self {
+        let http = client.map_or_else(OnceLock::new, |client| OnceLock::from(Some(client)));
+        Self { config, entropy: OnceLock::new(), http }
+    }
+
+    fn http(&self) -> Option<&Arc<dyn HttpClient>> {
+        self.http.get_or_init(http::default_client).as_ref()
     }
 
     pub(crate) fn attach(&self, entropy: &Arc<Entropy>) {
@@ -59,6 +69,7 @@ pub(crate) struct HostState {
     /// Set when the guest was interrupted because its time is over.
     pub(crate) late: bool,
     wasi: Option<Box<WasiP1Ctx>>,
+    requests: Option<Box<Requests>>,
 }
 
 /// What the guest is told of the call that it is in.
@@ -110,13 +121,14 @@ impl HostState {
             exhausted: false,
             late: false,
             wasi: None,
+            requests: None,
         }
     }
 
     /// The state of an instance that belongs to no action.
     pub(crate) fn of_nobody() -> Result<Self, Error> {
         let spec = Arc::new(ActionSpec::new("nobody")?);
-        let world = Arc::new(World::new(WasmConfig::default()));
+        let world = Arc::new(World::new(WasmConfig::default(), None));
         let artifact = Arc::new(Artifact::new(Source::Bytes(Bytes::new()), None));
         Ok(Self::new(Arc::new(Deployed::new(spec, world, artifact, 0)?), Instant::now()))
     }
@@ -138,6 +150,9 @@ impl HostState {
         self.output.restart(self.action.spec.limits.logs);
         self.call.input = Payload::empty();
         self.emitted_bytes = 0;
+        // A reused instance begins its next call without them.
+        self.requests = None;
+        self.wasi = None;
         let (reply, emitted) = (self.reply.take(), std::mem::take(&mut self.emitted));
         Ended { reply, logs, emitted, last_line }
     }

@@ -35,11 +35,6 @@ impl HostState {
         self.wasi.as_deref_mut().unwrap()
     }
 
-    /// Ends the context of the call, so that a reused instance gets the next call's input.
-    pub(crate) fn end_wasi(&mut self) {
-        self.wasi = None;
-    }
-
     fn make_wasi(&self) -> WasiP1Ctx {
         let (action, entropy, command) = (&self.action, self.entropy(), self.action.is_command());
         let mut builder = WasiCtxBuilder::new();
