@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use faas_core::guest::wasi::HEADER;
 use faas_core::{Error, ErrorKind};
-use serde::{Deserialize, Serialize};
 use wasmparser::{
     CompositeInnerType, Encoding, ExternalKind, FuncType, Parser, Payload, TypeRef, ValType, Validator,
     WasmFeatures,
@@ -15,7 +14,7 @@ use crate::config::ModuleLimits;
 const _: () = assert!(HEADER == 64, "ABI.md and the exports of version 1 say so");
 
 /// What is known of a module that may run here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Facts {
     pub(crate) entry: Entry,
     /// The bytes of its memory before it does anything.
@@ -27,7 +26,7 @@ pub(crate) struct Facts {
 }
 
 /// How a module is run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Entry {
     /// By version 1 of this library's interface.
     Guest,

@@ -84,7 +84,7 @@ impl Artifact {
             Error::new(ErrorKind::Internal, "looking at the module panicked").with_source(lost)
         })??;
         if let (Some(index), Some(name)) = (workshop.index(), name) {
-            index.put(name, known.clone());
+            index.put(&name, &known);
         }
         Ok(self.known.get_or_init(|| known).facts)
     }

@@ -1,23 +1,27 @@
 //! What is known of modules that were looked at before, so that a start with many of them reads none.
+//!
+//! It is one file of sorted lines, which is searched as it is: a process that starts with a thousand modules parses
+//! the lines of those that it deploys.
 
-use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::fs;
-use std::io::Write;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::UNIX_EPOCH;
 
-use serde::{Deserialize, Serialize};
-
 use super::key::{Key, TAG};
 use super::replace;
-use crate::inspect::Facts;
+use crate::inspect::{Entry, Facts};
 
-/// The most modules that are remembered; beyond, the index begins anew. Arbitrary.
-const MOST: usize = 100_000;
+/// The most bytes of an index; one that grew larger begins anew. Arbitrary: about 100,000 modules.
+const MOST: usize = 32 << 20;
+
+/// What stands between the fields of a line.
+const BETWEEN: char = '\t';
 
 /// A module that was looked at.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Known {
     /// The SHA-256 of the module.
     pub(crate) digest: String,
@@ -28,14 +32,21 @@ pub(crate) struct Known {
 pub(crate) struct Index {
     path: PathBuf,
     key: Key,
-    known: Mutex<HashMap<String, Known>>,
+    lines: Mutex<Lines>,
+}
+
+/// Lines sorted by their names, and where each begins.
+#[derive(Default)]
+struct Lines {
+    text: String,
+    starts: Vec<usize>,
 }
 
 impl Index {
     /// Reads the index; one that was not written here, or is damaged, is empty.
     pub(super) fn open(path: PathBuf, key: Key) -> Self {
-        let known = Mutex::new(read(&path, &key).unwrap_or_default());
-        Self { path, key, known }
+        let lines = Mutex::new(Lines::of(read(&path, &key).unwrap_or_default()));
+        Self { path, key, lines }
     }
 
     /// How a file is named that has no digest yet.
@@ -43,27 +54,25 @@ impl Index {
         let metadata = fs::metadata(path).ok()?;
         let changed = metadata.modified().ok()?.duration_since(UNIX_EPOCH).ok()?.as_nanos();
         let path = std::path::absolute(path).ok()?;
-        Some(format!("{}|{}|{changed}", path.display(), metadata.len()))
+        let name = format!("{}|{}|{changed}", path.to_str()?, metadata.len());
+        (!name.contains(char::is_control)).then_some(name)
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).get(name)
     }
 
     /// Remembers a module. Another process may be writing as well: the last one's index stays, and what it lacks is
     /// looked at again.
-    pub(crate) fn put(&self, name: String, module: Known) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= MOST {
-            known.clear();
-        }
-        known.insert(name, module);
-        let Ok(bytes) = serde_json::to_vec(&*known) else { return };
-        drop(known);
-        let tag = tag(&self.key, &bytes);
+    pub(crate) fn put(&self, name: &str, module: &Known) {
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.put(name, module);
+        let content = lines.text.clone();
+        drop(lines);
+        let tag = tag(&self.key, content.as_bytes());
         let written = replace(&self.path, |file| {
             file.write_all(&tag)?;
-            file.write_all(&bytes)
+            file.write_all(content.as_bytes())
         });
         if let Err(error) = written {
             tracing::debug!(file = %self.path.display(), %error, "what is known of modules is not kept");
@@ -71,15 +80,120 @@ impl Index {
     }
 }
 
-fn read(path: &Path, key: &Key) -> Option<HashMap<String, Known>> {
+impl Lines {
+    fn of(text: String) -> Self {
+        let starts = text.split_inclusive('\n').scan(0, |at, line| {
+            let start = *at;
+            *at += line.len();
+            Some(start)
+        });
+        let starts = starts.collect();
+        Self { text, starts }
+    }
+
+    fn line(&self, start: usize) -> (&str, &str) {
+        let line = self.text[start..].split('\n').next().unwrap_or_default();
+        line.split_once(BETWEEN).unwrap_or((line, ""))
+    }
+
+    fn find(&self, name: &str) -> Result<usize, usize> {
+        self.starts.binary_search_by(|start| self.line(*start).0.cmp(name))
+    }
+
+    fn get(&self, name: &str) -> Option<Known> {
+        let at = self.find(name).ok()?;
+        Known::parse(self.line(self.starts[at]).1)
+    }
+
+    fn put(&mut self, name: &str, module: &Known) {
+        if self.text.len() >= MOST {
+            *self = Self::default();
+        }
+        let start_of = |at: usize| self.starts.get(at).copied().unwrap_or(self.text.len());
+        let range = match self.find(name) {
+            Ok(at) => start_of(at)..start_of(at + 1),
+            Err(at) => start_of(at)..start_of(at),
+        };
+        let mut text = std::mem::take(&mut self.text);
+        text.replace_range(range, &format!("{name}{BETWEEN}{}\n", module.fields()));
+        *self = Self::of(text);
+    }
+}
+
+impl Known {
+    fn fields(&self) -> String {
+        let Facts { entry, memory, init, initialize } = self.facts;
+        let entry = match entry {
+            Entry::Guest => "guest",
+            Entry::Command => "command",
+        };
+        let mut fields = self.digest.clone();
+        let _ = write!(fields, "{BETWEEN}{entry}{BETWEEN}{memory}{BETWEEN}{init}{BETWEEN}{initialize}");
+        fields
+    }
+
+    fn parse(fields: &str) -> Option<Self> {
+        let mut fields = fields.split(BETWEEN);
+        let digest = fields.next()?.to_owned();
+        let entry = match fields.next()? {
+            "guest" => Entry::Guest,
+            "command" => Entry::Command,
+            _ => return None,
+        };
+        let memory = fields.next()?.parse().ok()?;
+        let (init, initialize) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+        Some(Self { digest, facts: Facts { entry, memory, init, initialize } })
+    }
+}
+
+fn read(path: &Path, key: &Key) -> Option<String> {
     let bytes = fs::read(path).ok()?;
     let (tag, content) = bytes.split_first_chunk::<TAG>()?;
     let right = self::tag(key, content) == *tag;
-    right.then(|| serde_json::from_slice(content).ok()).flatten()
+    right.then(|| String::from_utf8(content.to_vec()).ok()).flatten()
 }
 
 fn tag(key: &Key, content: &[u8]) -> [u8; TAG] {
     let mut tagger = key.tagger();
     tagger.update(content);
     tagger.finalize()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn module(n: u64) -> Known {
+        let entry = if n.is_multiple_of(2) { Entry::Guest } else { Entry::Command };
+        let facts = Facts { entry, memory: n << 16, init: n.is_multiple_of(3), initialize: n == 4 };
+        Known { digest: format!("digest{n}"), facts }
+    }
+
+    #[test]
+    fn what_was_put_is_found_in_any_order_and_the_last_counts() {
+        let mut lines = Lines::default();
+        for n in [5, 1, 9, 3, 7, 2, 8, 4, 6, 0] {
+            lines.put(&format!("name{n}"), &module(n));
+        }
+        lines.put("name3", &module(33));
+        assert!(lines.text.lines().is_sorted());
+        assert_eq!(lines.starts.len(), 10);
+        for n in 0..10 {
+            let expected = module(if n == 3 { 33 } else { n });
+            assert_eq!(lines.get(&format!("name{n}")), Some(expected));
+        }
+        for absent in ["", "name", "name10", "zz"] {
+            assert_eq!(lines.get(absent), None, "{absent}");
+        }
+        let again = Lines::of(lines.text.clone());
+        assert_eq!(again.get("name9"), Some(module(9)));
+    }
+
+    #[test]
+    fn a_line_that_cannot_be_read_is_no_module() {
+        let lines = Lines::of("a\tdigest\tguest\tmany\ttrue\ttrue\nb\nc\tdigest\tghost\t1\ttrue\ttrue\n".to_owned());
+        for name in ["a", "b", "c"] {
+            assert_eq!(lines.get(name), None, "{name}");
+        }
+    }
 }
