@@ -276,7 +276,10 @@ impl WasmBuilder {
 
 impl fmt::Debug for WasmBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WasmBuilder").field("config", &self.config).field("given", &self.given).finish_non_exhaustive()
+        f.debug_struct("WasmBuilder")
+            .field("config", &self.config)
+            .field("given", &self.given)
+            .finish_non_exhaustive()
     }
 }
 

@@ -3,7 +3,8 @@
 //! It is one file of sorted lines, which is searched as it is: a process that starts with a thousand modules parses
 //! the lines of those that it deploys.
 
-use std::fmt::Write as _;
+use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -18,7 +19,7 @@ use crate::inspect::{Entry, Facts};
 const MOST: usize = 32 << 20;
 
 /// What stands between the fields of a line.
-const BETWEEN: char = '\t';
+const BETWEEN: u8 = b'\t';
 
 /// A module that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,10 +53,11 @@ impl Index {
     /// How a file is named that has no digest yet.
     pub(crate) fn name(path: &Path) -> Option<String> {
         let metadata = fs::metadata(path).ok()?;
-        let changed = metadata.modified().ok()?.duration_since(UNIX_EPOCH).ok()?.as_nanos();
-        let path = std::path::absolute(path).ok()?;
-        let name = format!("{}|{}|{changed}", path.to_str()?, metadata.len());
-        (!name.contains(char::is_control)).then_some(name)
+        let changed = metadata.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
+        let absolute =
+            if path.is_absolute() { Cow::Borrowed(path) } else { std::path::absolute(path).ok()?.into() };
+        let path = absolute.to_str().filter(|path| !path.bytes().any(|byte| byte.is_ascii_control()))?;
+        Some(format!("{path}|{}|{}.{}", metadata.len(), changed.as_secs(), changed.subsec_nanos()))
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<Known> {
@@ -91,18 +93,19 @@ impl Lines {
         Self { text, starts }
     }
 
-    fn line(&self, start: usize) -> (&str, &str) {
-        let line = self.text[start..].split('\n').next().unwrap_or_default();
-        line.split_once(BETWEEN).unwrap_or((line, ""))
-    }
-
     fn find(&self, name: &str) -> Result<usize, usize> {
-        self.starts.binary_search_by(|start| self.line(*start).0.cmp(name))
+        self.starts.binary_search_by(|start| {
+            // Only as much of the line as decides: a name ends with a byte that is in none.
+            let line = &self.text.as_bytes()[*start..];
+            let prefix = &line[..line.len().min(name.len())];
+            let ends = || line.get(name.len()).is_none_or(|byte| *byte == BETWEEN);
+            prefix.cmp(name.as_bytes()).then_with(|| if ends() { Ordering::Equal } else { Ordering::Greater })
+        })
     }
 
     fn get(&self, name: &str) -> Option<Known> {
-        let at = self.find(name).ok()?;
-        Known::parse(self.line(self.starts[at]).1)
+        let line = self.text[self.starts[self.find(name).ok()?]..].lines().next()?;
+        Known::parse(line.get(name.len() + 1..)?)
     }
 
     fn put(&mut self, name: &str, module: &Known) {
@@ -115,7 +118,7 @@ impl Lines {
             Err(at) => start_of(at)..start_of(at),
         };
         let mut text = std::mem::take(&mut self.text);
-        text.replace_range(range, &format!("{name}{BETWEEN}{}\n", module.fields()));
+        text.replace_range(range, &format!("{name}\t{}\n", module.fields()));
         *self = Self::of(text);
     }
 }
@@ -127,13 +130,11 @@ impl Known {
             Entry::Guest => "guest",
             Entry::Command => "command",
         };
-        let mut fields = self.digest.clone();
-        let _ = write!(fields, "{BETWEEN}{entry}{BETWEEN}{memory}{BETWEEN}{init}{BETWEEN}{initialize}");
-        fields
+        format!("{}\t{entry}\t{memory}\t{init}\t{initialize}", self.digest)
     }
 
     fn parse(fields: &str) -> Option<Self> {
-        let mut fields = fields.split(BETWEEN);
+        let mut fields = fields.split('\t');
         let digest = fields.next()?.to_owned();
         let entry = match fields.next()? {
             "guest" => Entry::Guest,
@@ -191,7 +192,8 @@ mod tests {
 
     #[test]
     fn a_line_that_cannot_be_read_is_no_module() {
-        let lines = Lines::of("a\tdigest\tguest\tmany\ttrue\ttrue\nb\nc\tdigest\tghost\t1\ttrue\ttrue\n".to_owned());
+        let lines =
+            Lines::of("a\tdigest\tguest\tmany\ttrue\ttrue\nb\nc\tdigest\tghost\t1\ttrue\ttrue\n".to_owned());
         for name in ["a", "b", "c"] {
             assert_eq!(lines.get(name), None, "{name}");
         }

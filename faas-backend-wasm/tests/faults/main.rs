@@ -1,0 +1,15 @@
+//! Faults of Wasm modules: what is tried, and that the backend and all others who run on it survive it.
+//!
+//! Every test ends in [`site::Site::end`], or checks by itself, that neighbours succeed and nothing is left behind.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test that fails should panic, in the functions that tests share too"
+)]
+
+mod guests;
+mod refused;
+mod site;
