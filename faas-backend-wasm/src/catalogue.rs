@@ -9,6 +9,7 @@ use faas_core::artifact::{FORMAT, MANIFEST, Manifest};
 use faas_core::{EntityName, Error, ErrorKind};
 
 use crate::error;
+use crate::inspect::ABI;
 use crate::module::{Artifact, Source};
 
 /// Actions with the module that has their code, and their place in it.
@@ -85,6 +86,12 @@ fn read_manifest(folder: &Path) -> Result<Manifest, Error> {
     }
     if manifest.backend != "wasm" {
         return Err(bad(format!("it is an artifact for '{}', not for 'wasm'", manifest.backend)));
+    }
+    if manifest.description.abi != ABI {
+        let abi = manifest.description.abi;
+        return Err(bad(format!(
+            "its module speaks version {abi} of the guest interface, and this backend {ABI}"
+        )));
     }
     if Path::new(&manifest.file).components().count() != 1 {
         return Err(bad(format!("its file '{}' is not within the folder", manifest.file)));

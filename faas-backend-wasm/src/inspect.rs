@@ -40,6 +40,9 @@ pub(crate) type Imports = BTreeMap<(String, String), Signature>;
 /// The type of a function, as text: parameters and results.
 pub(crate) type Signature = String;
 
+/// The version of the guest interface.
+pub(crate) const ABI: u32 = 1;
+
 /// The exports of a guest of version 1, which all take and return nothing.
 pub(crate) const RUN: &str = "faas_v1_run";
 pub(crate) const INIT: &str = "faas_v1_init";
@@ -224,6 +227,9 @@ impl Seen {
         match self.exported(name).map(String::as_str) {
             Some("() -> ()") => Ok(true),
             Some(other) => Err(refused(format!("its export '{name}' is {other}, not () -> ()"))),
+            None if self.exports.contains_key(name) => {
+                Err(refused(format!("its export '{name}' is no function")))
+            }
             None => Ok(false),
         }
     }

@@ -97,6 +97,8 @@ impl Live {
 
     async fn call(&mut self, ticker: &Ticker, function: &TypedFunc<(), ()>) -> Called {
         let deadline = self.store.data().deadline();
+        // Epochs that passed while nothing ran are none of this call's.
+        self.store.set_epoch_deadline(1);
         let calling = function.call_async(&mut self.store, ());
         match within(deadline, ticker, calling).await {
             Some(Ok(())) => Called::Returned,
