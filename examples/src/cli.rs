@@ -5,15 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
-use faas_core::backend::BackendRegistry;
 use faas_core::{Backend, Error};
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::{Instant, sleep_until};
 
+use crate::backends;
+
 /// Runs a week of real earthquakes through triggers, rules, actions and a sequence.
 #[derive(Debug, Parser)]
 pub struct Args {
-    /// Where the actions run, such as `local?slots=64`
+    /// Where the actions run, such as `local?slots=64`; `wasm`, in a build with that feature, compiles them first
     #[arg(long, value_name = "URL", env = "FAAS_BACKEND", default_value = "local")]
     pub backend: String,
     /// How many events are fired per second; as many as possible unless told
@@ -31,12 +32,13 @@ impl Args {
     /// The backend that the URL names, of those that this build has.
     ///
     /// # Errors
-    /// As from [`BackendRegistry::connect`].
+    /// As from [`BackendRegistry::connect`](faas_core::backend::BackendRegistry::connect); `Unsupported` for `wasm`
+    /// where the build lacks the feature or there is no compiler for it.
     ///
     /// # Cancel safety
-    /// As for [`BackendRegistry::connect`].
+    /// A build of the actions that has begun goes on; nothing else is left behind.
     pub async fn backend(&self) -> Result<Arc<dyn Backend>, Error> {
-        BackendRegistry::local().connect(&self.backend).await
+        backends::registry(!self.json).connect(&self.backend).await
     }
 
     /// A progress bar over `events` on the error output, if that is a terminal and people look.
@@ -95,7 +97,22 @@ mod tests {
         assert_eq!(backend.info().name, "here");
         let refused = parse(&["--backend", "mainframe:ibm?x=1"]).unwrap().backend().await;
         let error = refused.err().expect("refused");
-        assert_eq!(error.message(), "no backend is named 'mainframe'; known: local");
+        assert_eq!(error.message(), "no backend is named 'mainframe'; known: local, wasm");
+    }
+
+    #[cfg(not(feature = "wasm"))]
+    #[tokio::test]
+    async fn a_build_without_wasm_tells_how_to_get_it() {
+        let error = parse(&["--backend", "wasm"]).unwrap().backend().await.err().expect("refused");
+        assert_eq!(error.kind(), faas_core::ErrorKind::Unsupported);
+        assert!(error.message().starts_with("this build lacks the feature `wasm`"), "{error}");
+    }
+
+    #[cfg(feature = "wasm")]
+    #[tokio::test]
+    async fn a_mistake_in_the_url_is_told_before_anything_is_built() {
+        let error = parse(&["--backend", "wasm?speed=9"]).unwrap().backend().await.err().expect("refused");
+        assert!(error.message().starts_with("backend 'wasm' has no option 'speed'"), "{error}");
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! runs them, and comes with the feature `host`.
 
 #[cfg(feature = "host")]
+mod backends;
+#[cfg(feature = "host")]
 pub mod catalogue;
 #[cfg(feature = "host")]
 pub mod cli;

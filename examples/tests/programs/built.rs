@@ -1,11 +1,15 @@
 //! The examples as cargo builds them.
 
 use std::collections::BTreeMap;
+use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 use serde_json::Value;
+
+/// The variable that chooses the compiler for Wasm.
+const COMPILER: &str = "FAAS_WASM_COMPILER";
 
 /// The target folder of the workspace.
 pub(crate) fn target() -> &'static Path {
@@ -22,11 +26,12 @@ pub(crate) fn example(name: &str) -> Program {
     Program(built.get(name).unwrap_or_else(|| panic!("cargo built no example {name}, but {built:?}")).clone())
 }
 
-/// Builds the examples. All packages are named, though only this one has examples, so that cargo chooses the
-/// same features for what they share as it did for the tests, and has next to nothing to build again.
+/// Builds the examples, with all backends. All packages are named, though only this one has examples, so that cargo
+/// chooses the same features for what they share as it did for the tests, and has next to nothing to build again.
 fn build() -> BTreeMap<String, PathBuf> {
     let output = Command::new(env!("CARGO"))
-        .args(["build", "--locked", "--workspace", "--examples", "--message-format=json-render-diagnostics"])
+        .args(["build", "--locked", "--workspace", "--examples", "--features", "faas-examples/wasm"])
+        .arg("--message-format=json-render-diagnostics")
         .arg("--target-dir")
         .arg(target())
         .current_dir(env!("CARGO_MANIFEST_DIR"))
@@ -42,9 +47,14 @@ fn build() -> BTreeMap<String, PathBuf> {
 }
 
 impl Program {
-    /// What it did, with the backend that the arguments name and no other.
+    /// What it did, with the backend that the arguments name and no other. It changes nobody's toolchain: unless the
+    /// environment says so, what it builds for Wasm is built by a compiler that is there.
     pub(crate) fn run(&self, args: &[&str]) -> Output {
-        Command::new(&self.0).args(args).env_remove("FAAS_BACKEND").output().unwrap()
+        let mut program = Command::new(&self.0);
+        if env::var_os(COMPILER).is_none() {
+            program.env(COMPILER, "installed");
+        }
+        program.args(args).env_remove("FAAS_BACKEND").env_remove("FAAS_WASM_ARTIFACT").output().unwrap()
     }
 
     /// What it did where the environment names the backend.

@@ -9,6 +9,7 @@
 mod app_template;
 mod built;
 mod quickstart;
+mod wasm;
 
 use built::example;
 
