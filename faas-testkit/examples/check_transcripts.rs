@@ -16,6 +16,9 @@ use faas_testkit::{backend_suite, pool_suite, store_suite};
 /// The backend that the others are compared with.
 const REFERENCE: &str = "local";
 
+/// The backends of this workspace: none of them may be missing.
+const BACKENDS: [&str; 2] = [REFERENCE, "wasm"];
+
 fn main() -> ExitCode {
     let Some(folder) = env::args_os().nth(1).map(PathBuf::from) else {
         eprintln!("usage: check_transcripts <folder>");
@@ -43,7 +46,12 @@ fn check(folder: &Path) -> Result<usize, Box<dyn Error>> {
     problems += absent(folder, backend_suite::SUITE, &backends)?;
     let folder = folder.join(backend_suite::SUITE);
     let reference = load(&folder.join(REFERENCE))?;
-    for (name, transcripts) in subjects(&folder)?.iter().filter(|(name, _)| name != REFERENCE) {
+    let subjects = subjects(&folder)?;
+    for missing in BACKENDS.iter().filter(|backend| !subjects.iter().any(|(name, _)| name == *backend)) {
+        println!("no transcript is of {missing}");
+        problems += 1;
+    }
+    for (name, transcripts) in subjects.iter().filter(|(name, _)| name != REFERENCE) {
         let differences = compare(&reference, transcripts);
         println!("{name} and {REFERENCE} have {} differences, without {IGNORED_FIELDS:?}", differences.len());
         differences.iter().for_each(|difference| println!("  {difference}"));
