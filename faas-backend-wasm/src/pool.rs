@@ -119,10 +119,12 @@ impl WasmPool {
         mut origin: Origin,
         began: Instant,
     ) -> Result<(WasmSandbox, Origin), Error> {
-        let made = match self.shared.instantiate(Arc::clone(action), loaded, began).await {
+        // The time to initialise does not include the time to load.
+        let from = if origin.start_kind == StartKind::Cold { Instant::now() } else { began };
+        let made = match self.shared.instantiate(Arc::clone(action), loaded, from).await {
             // An instance may have ended before anybody could know that one was missing.
             Err(NotStarted::Failed(error)) if error.kind() == ErrorKind::Exhausted && self.refuse() => {
-                self.shared.instantiate(Arc::clone(action), loaded, began).await
+                self.shared.instantiate(Arc::clone(action), loaded, from).await
             }
             made => made,
         };
@@ -286,8 +288,9 @@ impl ContainerPool for WasmPool {
 
     async fn removed(&self, spec: &Arc<ActionSpec>) {
         let address = Arc::as_ptr(spec) as usize;
-        self.ends.until(|| !self.is_retiring(|of| of == address)).await;
+        // First, because the ends of kept instances are told to nobody here.
         self.kept.removed(spec).await;
+        self.ends.until(|| !self.is_retiring(|of| of == address)).await;
     }
 
     fn stats(&self) -> PoolStats {
