@@ -3,7 +3,7 @@
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
 use wasmtime::{Strategy, WasmFeatures};
 
-use crate::config::WasmConfig;
+use crate::config::{ModuleLimits, WasmConfig};
 use crate::error;
 use faas_core::{Error, ErrorKind};
 
@@ -27,6 +27,14 @@ const GUEST_STACK: usize = 512 << 10;
 /// The whole stack of a run: the guest's and what host functions need above it.
 const STACK: usize = GUEST_STACK + (512 << 10);
 
+/// The bytes of an instance besides its memory and table that each function and each item may take: what the engine
+/// keeps of a function that is referred to, and of a global. Source: wasmtime's `VMFuncRef` and `VMGlobalDefinition`.
+const PER_FUNCTION: usize = 32;
+const PER_ITEM: usize = 32;
+
+/// The rest of an instance. Source: wasmtime's default for all of it.
+const INSTANCE: usize = 1 << 20;
+
 /// The configuration of an engine for one backend.
 pub(crate) fn settings(config: &WasmConfig) -> Config {
     let scans = PoolingAllocationConfig::is_pagemap_scan_available();
@@ -36,6 +44,7 @@ pub(crate) fn settings(config: &WasmConfig) -> Config {
         .total_memories(config.instances)
         .total_tables(config.instances)
         .total_stacks(config.instances)
+        .max_core_instance_size(instance_size(&config.limits))
         .max_memory_size(MAX_MEMORY)
         .table_elements(config.limits.table_elements)
         .linear_memory_keep_resident(resident)
@@ -48,6 +57,12 @@ pub(crate) fn settings(config: &WasmConfig) -> Config {
         .epoch_interruption(true)
         .consume_fuel(config.fuel);
     settings
+}
+
+/// Room for all that a module within its limits may have; an instance takes what its module needs.
+fn instance_size(limits: &ModuleLimits) -> usize {
+    let functions = (limits.functions as usize).saturating_mul(PER_FUNCTION);
+    INSTANCE.saturating_add(functions).saturating_add((limits.items as usize).saturating_mul(PER_ITEM))
 }
 
 /// What every engine has in common, also one that only looks at a module.

@@ -143,6 +143,7 @@ impl Inspector<'_> {
                 }
             }
             Payload::TableSection(tables) => {
+                at_most(tables.count(), 1, "tables")?;
                 for table in tables.clone() {
                     let initial = table.map_err(|error| invalid(&error))?.ty.initial;
                     if initial > self.limits.table_elements as u64 {

@@ -89,7 +89,7 @@ impl Workshop {
             }
         }
         cache::load::compiled(&self.engine, compiled).map_err(|source| {
-            error::caused(ErrorKind::Internal, "the compiled module cannot be loaded", source)
+            error::caused(ErrorKind::InvalidArgument, "the module does not fit into the engine", source)
         })
     }
 }
