@@ -1,7 +1,7 @@
 //! The modules that a backend was given, by the names of their actions.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Component, Path};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -93,7 +93,8 @@ fn read_manifest(folder: &Path) -> Result<Manifest, Error> {
             "its module speaks version {abi} of the guest interface, and this backend {ABI}"
         )));
     }
-    if Path::new(&manifest.file).components().count() != 1 {
+    let mut parts = Path::new(&manifest.file).components();
+    if !matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None)) {
         return Err(bad(format!("its file '{}' is not within the folder", manifest.file)));
     }
     Ok(manifest)

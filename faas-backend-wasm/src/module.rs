@@ -226,7 +226,8 @@ async fn blocking<T: Send + 'static>(
     done.map_err(|lost| Error::new(ErrorKind::Internal, "loading the module panicked").with_source(lost))?
 }
 
-/// Reads a module. A longer file is not read, since all that is made of it grows with it.
+/// Reads a module. A longer file is not read, since all that is made of it grows with it, nor is what has no length,
+/// such as a pipe or a device, which may have no end either.
 pub(crate) fn read(path: &Path, most: u64) -> Result<Bytes, Error> {
     let failed = |source: std::io::Error| {
         let kind = match source.kind() {
@@ -235,7 +236,12 @@ pub(crate) fn read(path: &Path, most: u64) -> Result<Bytes, Error> {
         };
         error::file(kind, "cannot read the module", path, source)
     };
-    let size = std::fs::metadata(path).map_err(failed)?.len();
+    let metadata = std::fs::metadata(path).map_err(failed)?;
+    if !metadata.is_file() {
+        let text = format!("the module {} is refused: it is no file", path.display());
+        return Err(Error::new(ErrorKind::InvalidArgument, text));
+    }
+    let size = metadata.len();
     if size > most {
         let text = format!("the module {} is refused: it has {size} bytes, over {most}", path.display());
         return Err(Error::new(ErrorKind::InvalidArgument, text));
