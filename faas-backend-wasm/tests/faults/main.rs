@@ -10,6 +10,8 @@
     reason = "a test that fails should panic, in the functions that tests share too"
 )]
 
+mod bounded;
 mod guests;
+mod manifests;
 mod refused;
 mod site;

@@ -14,7 +14,7 @@ async fn refusal(bytes: Vec<u8>) -> String {
 }
 
 async fn refusal_of(builder: WasmBuilder, bytes: Vec<u8>) -> String {
-    let fine = guests::run(OK);
+    let fine = module(r#"(module (memory (export "memory") 1) (func (export "_start")))"#);
     let backend = builder.module_bytes("a", bytes).module_bytes("fine", fine).build().unwrap();
     let error = backend.deploy(Arc::new(spec("a"))).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
@@ -80,7 +80,7 @@ async fn missing_and_wrong_exports_are_named() {
         ),
         (
             format!(r#"{memory} (global (export "faas_v1_run") i32 (i32.const 0))"#),
-            "it exports neither 'faas_v1_run' nor '_start', but faas_v1_run, memory",
+            "its export 'faas_v1_run' is no function",
         ),
         (
             format!(r#"{memory} (func (export "faas_v2_run"))"#),
@@ -179,8 +179,7 @@ async fn a_module_with_too_much_in_it_is_refused_before_it_is_compiled() {
     assert_eq!(table, "the module is refused: its table begins with 4000000000 elements, over 20000");
     let giant = format!("{rest} (func {})", "(drop (i32.const 1000000))".repeat(220_000));
     let giant = refusal(body(&giant)).await;
-    assert!(giant.starts_with("the module is refused: it has 13"), "{giant}");
-    assert!(giant.ends_with(" bytes in one function, over 1048576"), "{giant}");
+    assert_eq!(giant, "the module is refused: it has 1100002 bytes in one function, over 1048576");
     let long = refusal_of(limited(|limits| limits.bytes = 100), guests::run(OK)).await;
     assert!(
         long.starts_with("the module is refused: it has ") && long.ends_with(" bytes, over 100"),
@@ -194,7 +193,7 @@ async fn a_module_with_too_much_in_it_is_refused_before_it_is_compiled() {
     for (item, what) in cases {
         let text =
             refusal_of(limited(|limits| limits.items = 5), body(&format!("{} {rest}", item.repeat(9)))).await;
-        assert!(text.contains(" ") && text.ends_with(&format!("{what}, over 5")), "{what}: {text}");
+        assert!(text.ends_with(&format!("{what}, over 5")), "{what}: {text}");
     }
     let exports: String = (0..9).map(|n| format!("(export \"e{n}\" (func 0))")).collect();
     let exports = refusal_of(limited(|limits| limits.items = 5), body(&format!("{rest} {exports}"))).await;
@@ -209,5 +208,5 @@ async fn an_unknown_action_tells_the_known_ones() {
     let backend = backend().module_bytes("alpha", guests::run(OK)).module_bytes("beta", guests::run(OK));
     let error: Error = backend.build().unwrap().deploy(Arc::new(spec("gamma"))).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
-    assert_eq!(error.message(), "no action of a module is called 'gamma'; known: alpha, beta");
+    assert_eq!(error.message(), "no action of a module is named 'gamma'; known: alpha, beta");
 }
