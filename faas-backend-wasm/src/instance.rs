@@ -20,6 +20,7 @@ use wasmtime_wasi::I32Exit;
 use crate::deployed::Deployed;
 use crate::error;
 use crate::host::limiter::Exhausted;
+use crate::host::misuse::Misused;
 use crate::host::{Ended, HostState, Reply};
 use crate::module::Loaded;
 use crate::ticker::Ticker;
@@ -218,7 +219,8 @@ fn not_instantiated(store: &Store<HostState>, source: wasmtime::Error) -> NotSta
     if store.data().late {
         return NotStarted::Init(timed_out(store));
     }
-    if source.is::<Trap>() || source.is::<Exhausted>() || source.is::<I32Exit>() {
+    let of_guest = source.is::<Trap>() || source.is::<Exhausted>() || source.is::<I32Exit>();
+    if of_guest || source.is::<Misused>() {
         return NotStarted::Init(not_initialised(&source));
     }
     NotStarted::Failed(error::caused(ErrorKind::Internal, "the module cannot be instantiated", source))

@@ -5,8 +5,9 @@ use faas_core::guest::wasi::Reply as ReplyKind;
 use faas_core::log::Stream;
 use faas_core::outcome::MAX_RESULT;
 use faas_core::{EntityName, Payload};
-use wasmtime::{Caller, Engine, Extern, Linker, Memory, Result, bail};
+use wasmtime::{Caller, Engine, Extern, Linker, Memory, Result};
 
+use super::misuse::misused;
 use super::{HostState, Reply, http, wasi};
 
 /// The module that a guest imports these from.
@@ -53,7 +54,7 @@ fn memory(caller: &mut Caller<'_, HostState>) -> Result<Memory> {
     }
     match caller.get_export("memory") {
         Some(Extern::Memory(memory)) => Ok(memory),
-        _ => bail!("the module exports no memory"),
+        _ => misused!("the module exports no memory"),
     }
 }
 
@@ -66,7 +67,7 @@ pub(super) fn write(caller: &mut Caller<'_, HostState>, into: u32, bytes: &[u8])
     let start = into as usize;
     match start.checked_add(bytes.len()).and_then(|end| data.get_mut(start..end)) {
         Some(target) => target.copy_from_slice(bytes),
-        None => bail!("the module gave an address outside of its memory"),
+        None => misused!("the module gave an address outside of its memory"),
     }
     Ok(())
 }
@@ -83,7 +84,7 @@ pub(super) fn read<'a>(
     let (start, length) = (from as usize, length as usize);
     match start.checked_add(length).and_then(|end| data.get(start..end)) {
         Some(bytes) => Ok((&bytes[..length.min(most)], state)),
-        None => bail!("the module gave an address outside of its memory"),
+        None => misused!("the module gave an address outside of its memory"),
     }
 }
 
@@ -92,7 +93,7 @@ fn log(mut caller: Caller<'_, HostState>, stream: u32, from: u32, length: u32) -
         1 => Stream::Stdout,
         2 => Stream::Stderr,
         other => {
-            bail!("the module logs to stream {other}; there are 1, standard output, and 2, standard error")
+            misused!("the module logs to stream {other}; there are 1, standard output, and 2, standard error")
         }
     };
     let room = caller.data().output.room();
@@ -125,7 +126,7 @@ fn emit(
 
 fn reply(mut caller: Caller<'_, HostState>, kind: u32, from: u32, length: u32) -> Result<()> {
     let Some(kind) = ReplyKind::from_number(kind) else {
-        bail!("the module replies with kind {kind}, which is none of the interface");
+        misused!("the module replies with kind {kind}, which is none of the interface");
     };
     let most = match kind {
         ReplyKind::Result => MAX_RESULT,

@@ -14,10 +14,11 @@ use faas_core::action::BoxFuture;
 use faas_core::context::Host;
 use faas_core::http::{HttpClient, HttpResponse, MAX_BODY, MAX_HEAD, decode_request, encode_response};
 use faas_core::{Error, ErrorKind};
-use wasmtime::{Caller, Linker, Result, bail};
+use wasmtime::{Caller, Linker, Result};
 
 use super::HostState;
 use super::abi::{MODULE, read, write};
+use super::misuse::misused;
 
 /// The requests that one activation may have under way, answered ones that it has not taken included: they are in
 /// the host's memory. Arbitrary.
@@ -86,7 +87,7 @@ pub(super) fn add_to(linker: &mut Linker<HostState>) -> Result<()> {
         let requests = caller.data_mut().requests.as_mut();
         match requests.and_then(|requests| requests.all.remove(&handle)) {
             Some(Request::Answered(bytes)) => write(&mut caller, into, &bytes),
-            _ => bail!("the module takes the response of request {handle}, which has none"),
+            _ => misused!("the module takes the response of request {handle}, which has none"),
         }
     })?;
     linker.func_wrap(MODULE, "http_cancel", |mut caller: Caller<'_, HostState>, handle: u32| {
@@ -111,7 +112,7 @@ pub(super) fn add_to(linker: &mut Linker<HostState>) -> Result<()> {
 /// Begins a request, and answers with its handle. One that is not granted, or malformed, is answered at once.
 fn send(mut caller: Caller<'_, HostState>, from: u32, length: u32) -> Result<u32> {
     if length as usize > LARGEST {
-        bail!("the module makes a request of {length} bytes, over {LARGEST}");
+        misused!("the module makes a request of {length} bytes, over {LARGEST}");
     }
     let (bytes, state) = read(&mut caller, from, length, LARGEST)?;
     let bytes = Bytes::copy_from_slice(bytes);

@@ -3,6 +3,7 @@
 pub(crate) mod abi;
 mod http;
 pub(crate) mod limiter;
+pub(crate) mod misuse;
 mod output;
 mod wasi;
 
