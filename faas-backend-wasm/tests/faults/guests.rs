@@ -72,3 +72,8 @@ pub(crate) fn times(count: u32, body: &str) -> String {
            (br_if $again (i32.lt_u (local.get $i) (i32.const {count}))))"
     )
 }
+
+/// The same in a function that has no counter of its own.
+pub(crate) fn forever_in(name: &str, count: u32, body: &str) -> String {
+    format!("(local {name} i32) {}", times(count, body))
+}

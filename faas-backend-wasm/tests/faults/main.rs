@@ -11,7 +11,12 @@
 )]
 
 mod bounded;
+mod emits;
 mod guests;
 mod manifests;
+mod memory;
 mod refused;
+mod replies;
 mod site;
+mod starting;
+mod traps;
