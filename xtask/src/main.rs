@@ -10,6 +10,8 @@ mod markdown;
 mod process;
 mod report;
 mod rules;
+#[cfg(test)]
+mod scratch;
 mod test;
 mod tools;
 mod workspace;

@@ -2,6 +2,8 @@
 
 use std::io::{BufRead, BufReader, Write, stdout};
 use std::process::{Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
@@ -49,7 +51,42 @@ pub(crate) fn succeeds(command: &mut Command) -> bool {
     quiet.status().is_ok_and(|status| status.success())
 }
 
+/// Whether the command starts, and succeeds in that time; then it is ended. What it prints is dropped.
+pub(crate) fn succeeds_within(command: &mut Command, limit: Duration) -> bool {
+    let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let Ok(mut child) = quiet.spawn() else { return false };
+    let started = Instant::now();
+    while started.elapsed() < limit {
+        match child.try_wait() {
+            Ok(Some(status)) => return status.success(),
+            Ok(None) => thread::sleep(Duration::from_millis(20)),
+            Err(_) => break,
+        }
+    }
+    // It is of no use any more, however it ends.
+    let _ = child.kill();
+    let _ = child.wait();
+    false
+}
+
 fn shown(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::process::Command;
+    use std::time::{Duration, Instant};
+
+    use super::succeeds_within;
+
+    #[test]
+    fn a_command_that_hangs_is_ended() {
+        let started = Instant::now();
+        assert!(!succeeds_within(Command::new("sleep").arg("60"), Duration::from_millis(50)));
+        assert!(started.elapsed() < Duration::from_secs(30));
+        assert!(succeeds_within(&mut Command::new("true"), Duration::from_secs(30)));
+        assert!(!succeeds_within(&mut Command::new("false"), Duration::from_secs(30)));
+    }
 }

@@ -3,6 +3,7 @@
 mod dependencies;
 mod prose;
 mod sources;
+mod unsafety;
 
 use anyhow::Result;
 
@@ -24,7 +25,7 @@ impl Tree<'_> {
 /// Looks for violations, and returns one line for each.
 type Rule = fn(&Tree<'_>) -> Result<Vec<String>>;
 
-const RULES: [(&str, Rule); 10] = [
+const RULES: [(&str, Rule); 13] = [
     ("faas-core keeps to its number of dependencies", dependencies::core_is_small),
     ("a guest pulls in no runtime and no backend", dependencies::guest_is_free_of_hosts),
     ("no direct dependency has two major versions", dependencies::one_major_version),
@@ -32,6 +33,9 @@ const RULES: [(&str, Rule); 10] = [
     ("no source file is too long", sources::lengths),
     ("nothing is marked unfinished or ignored", sources::unfinished),
     ("no file names a path of somebody's machine", sources::machine_paths),
+    ("tests that skip themselves are heard", sources::skips),
+    ("unsafe code is only where it is known to be needed", unsafety::places),
+    ("every unsafe block says why it is safe", unsafety::reasons),
     ("examples stay few and short", sources::examples),
     ("the commands of the README exist", prose::readme_commands),
     ("every test that SPECIFICATION.md names exists", prose::specification_tests),

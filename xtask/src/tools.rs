@@ -1,5 +1,9 @@
 //! The tools that checks need beside cargo: how to see that one is missing, and how to get it.
 
+mod apt;
+mod c_to_wasm;
+mod rust_to_wasm;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -52,6 +56,14 @@ pub(crate) fn missing(workspace: &Workspace, component: Component) -> Option<Out
     })
 }
 
+/// What is missing of the compilers for Wasm. Tests that need one skip themselves; this is the loud part, before
+/// they do.
+pub(crate) fn announce(workspace: &Workspace) {
+    for missing in [rust_to_wasm::missing(workspace), c_to_wasm::missing(workspace)].into_iter().flatten() {
+        println!("MISSING {missing}; --install gets it");
+    }
+}
+
 /// Gets every tool that is missing; one that cannot be had fails, and the others are still tried.
 pub(crate) fn install(workspace: &Workspace) -> Result<Outcome> {
     let mut outcome = Outcome::default();
@@ -64,6 +76,8 @@ pub(crate) fn install(workspace: &Workspace) -> Result<Outcome> {
     if cargo_deny(workspace).is_none() {
         outcome.merge(install_cargo_deny(workspace)?);
     }
+    outcome.merge(rust_to_wasm::install(workspace));
+    outcome.merge(c_to_wasm::install(workspace));
     Ok(outcome)
 }
 

@@ -36,7 +36,7 @@ pub(super) fn core_is_small(tree: &Tree<'_>) -> Result<Vec<String>> {
 
 pub(super) fn guest_is_free_of_hosts(tree: &Tree<'_>) -> Result<Vec<String>> {
     let mut cargo = tree.workspace.cargo("tree");
-    cargo.args(["-p", "faas-core", "--no-default-features", "--features", "macros"]);
+    cargo.args(["-p", "faas-core", "--no-default-features", "--features", "macros,guest-wasi"]);
     cargo.args(["--target", "wasm32-wasip1", "--edges", "normal", "--prefix", "none"]);
     let listing = process::capture(&mut cargo)?;
     let names: BTreeSet<&str> = listing.lines().filter_map(|line| line.split(' ').next()).collect();

@@ -11,13 +11,16 @@ use crate::markdown;
 
 /// The command of the README that runs the main example, and the example it names.
 const RUN_EXAMPLE: &str = "cargo run --release -p faas-examples --example quickstart";
+/// The same on the Wasm backend.
+const RUN_ON_WASM: &str =
+    "cargo run --release -p faas-examples --features wasm --example quickstart -- --backend wasm";
 /// The command of the README that runs all checks.
 const RUN_CHECKS: &str = "cargo xtask test --install";
 
 pub(super) fn readme_commands(tree: &Tree<'_>) -> Result<Vec<String>> {
     let readme = tree.workspace.read("README.md")?;
     let mut violations = Vec::new();
-    for command in [RUN_EXAMPLE, RUN_CHECKS] {
+    for command in [RUN_EXAMPLE, RUN_ON_WASM, RUN_CHECKS] {
         if !readme.lines().any(|line| line.trim() == command) {
             violations.push(format!("README.md has no line `{command}`"));
         }

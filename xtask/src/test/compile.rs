@@ -7,8 +7,8 @@ use crate::report::Outcome;
 use crate::tools::{self, Component};
 use crate::workspace::Workspace;
 
-/// What is built as a guest, and the feature that an action turns on there.
-const GUESTS: [(&str, &str); 2] = [("faas-core", "macros"), ("faas-testkit", "")];
+/// What is built as a guest, and the features that an action turns on there.
+const GUESTS: [(&str, &str); 2] = [("faas-core", "macros,guest-wasi"), ("faas-testkit", "")];
 
 /// Checks that every file is formatted.
 pub(crate) fn format(workspace: &Workspace) -> Result<Outcome> {
@@ -25,7 +25,8 @@ pub(crate) fn clippy(workspace: &Workspace) -> Result<Outcome> {
         return Ok(skip);
     }
     let deny = ["--", "-D", "warnings"];
-    let all = process::run(workspace.cargo("clippy").args(["--workspace", "--all-targets"]).args(deny))?;
+    let everything = ["--workspace", "--all-targets", "--features", "faas-examples/wasm"];
+    let all = process::run(workspace.cargo("clippy").args(everything).args(deny))?;
     let mut outcome = Outcome::from_status("clippy of the workspace", all);
     for (package, features) in GUESTS {
         let guest = ["-p", package, "--no-default-features", "--features", features];

@@ -71,8 +71,9 @@ pub(crate) fn run(workspace: &Workspace) -> Result<Outcome> {
 /// of them does not compile, the other steps still run.
 fn check(workspace: &Workspace) -> Result<Outcome> {
     let mut build = workspace.cargo("build");
-    // All examples are named, as the tests of the examples do it, so that their build is reused.
-    let status = process::run(build.args(["--quiet", "--workspace", "--examples"]))?;
+    // All examples are named, with all backends, as the tests of the examples do it, so that their build is reused.
+    build.args(["--quiet", "--workspace", "--examples", "--features", "faas-examples/wasm"]);
+    let status = process::run(&mut build)?;
     if !status.success() {
         return Ok(Outcome::from_status("build of the examples", status));
     }

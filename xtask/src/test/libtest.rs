@@ -8,6 +8,7 @@ use anyhow::Result;
 use super::conformance;
 use crate::process;
 use crate::report::Outcome;
+use crate::tools;
 use crate::workspace::Workspace;
 
 /// Runs unit tests and integration tests of every crate. Tests of `faas-examples` run the examples;
@@ -15,6 +16,7 @@ use crate::workspace::Workspace;
 ///
 /// The conformance suites leave their transcripts in a fresh folder, for the step that reads them.
 pub(crate) fn tests(workspace: &Workspace) -> Result<Outcome> {
+    tools::announce(workspace);
     let transcripts = conformance::folder(workspace);
     if transcripts.exists() {
         fs::remove_dir_all(&transcripts)?;
@@ -48,13 +50,15 @@ fn run(command: &mut Command) -> Result<Outcome> {
     Ok(outcome)
 }
 
-/// Reads the lines of libtest: `test <name> ... <verdict>` and `test result: ...`.
+/// Reads the lines of libtest: `test <name> ... <verdict>` and `test result: ...`; and those of tests that lack
+/// something: `SKIP <name>: <reason>`. They write these past the harness, for which they pass.
 #[derive(Debug, Default)]
 struct Harness {
     passed: u64,
     failed: usize,
     failures: Vec<String>,
     skips: Vec<String>,
+    passes_that_skipped: u64,
 }
 
 impl Harness {
@@ -63,6 +67,9 @@ impl Harness {
             self.passed += count(counts, "passed").unwrap_or(0);
             let failed = count(counts, "failed").unwrap_or(0);
             self.failed += usize::try_from(failed).unwrap_or(usize::MAX);
+        } else if let Some(skip) = skip(line) {
+            self.skips.push(skip.to_owned());
+            self.passes_that_skipped += 1;
         } else if let Some((name, verdict)) =
             line.strip_prefix("test ").and_then(|rest| rest.rsplit_once(" ... "))
         {
@@ -78,8 +85,18 @@ impl Harness {
     fn into_outcome(mut self) -> Outcome {
         let unnamed = self.failed.saturating_sub(self.failures.len());
         self.failures.extend((0..unnamed).map(|_| "a test whose name was not seen".to_owned()));
-        Outcome { passed: self.passed, failures: self.failures, skips: self.skips }
+        let passed = self.passed.saturating_sub(self.passes_that_skipped);
+        Outcome { passed, failures: self.failures, skips: self.skips }
     }
+}
+
+/// What follows `SKIP`. Where tests run one by one, the harness has begun the line with the name of the test.
+fn skip(line: &str) -> Option<&str> {
+    let said = match line.strip_prefix("test ").and_then(|rest| rest.split_once(" ... ")) {
+        Some((_, rest)) => rest,
+        None => line,
+    };
+    said.strip_prefix("SKIP ").filter(|skip| skip.contains(": "))
 }
 
 /// The number before `word` in `ok. 3 passed; 0 failed; ...`.
@@ -119,6 +136,21 @@ mod tests {
     fn counts_a_failure_whose_line_was_garbled_by_other_output() {
         let outcome = read("test a ... noiseFAILED\ntest result: FAILED. 0 passed; 1 failed; 0 ignored\n");
         assert_eq!(outcome.failures, ["a test whose name was not seen"]);
+    }
+
+    #[test]
+    fn a_test_that_skips_itself_has_not_passed() {
+        let outcome = read(
+            "running 3 tests\n\
+             SKIP a: no compiler for Wasm\n\
+             test a ... ok\n\
+             test b ... SKIP b: no daemon\n\
+             ok\n\
+             test c ... ok\n\
+             test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s\n",
+        );
+        assert_eq!((outcome.passed, outcome.failures.len()), (1, 0));
+        assert_eq!(outcome.skips, ["a: no compiler for Wasm", "b: no daemon"]);
     }
 
     #[test]
