@@ -12,6 +12,9 @@ mod digest;
 mod engine;
 mod error;
 mod factory;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod host;
 mod imports;
 mod inspect;

@@ -1,10 +1,11 @@
 //! The checks of this workspace, run as `cargo xtask <command>`.
 //!
 //! `test` runs everything that must hold before a change lands, `rules` only the rules over the
-//! tree, `goals` the benchmarks that measure the promised speed and memory, and `advisories`
-//! asks the security advisory database about the dependencies.
+//! tree, `goals` the benchmarks that measure the promised speed and memory, `fuzz` the fuzz targets,
+//! and `advisories` asks the security advisory database about the dependencies.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool talks to its terminal")]
 
+mod fuzz;
 mod goals;
 mod markdown;
 mod process;
@@ -38,6 +39,8 @@ enum Command {
     Rules,
     /// Run every bench target named `goals` and collect the goal lines.
     Goals(goals::Options),
+    /// Run the fuzz targets, each for a minute unless told.
+    Fuzz(fuzz::Options),
     /// Check the dependencies against the security advisory database (needs the network).
     Advisories,
 }
@@ -60,6 +63,7 @@ fn run(cli: Cli) -> Result<bool> {
         Command::Test(options) => Ok(test::run(&workspace, &options)),
         Command::Rules => Ok(rules::run(&workspace)?.failures.is_empty()),
         Command::Goals(options) => goals::run(&workspace, &options),
+        Command::Fuzz(options) => fuzz::run(&workspace, &options),
         Command::Advisories => tools::advisories(&workspace),
     }
 }

@@ -45,6 +45,13 @@ pub(crate) fn capture(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8(output.stdout)?)
 }
 
+/// Runs the command quietly and returns how it ended, with all that it printed on its error output.
+pub(crate) fn collect(command: &mut Command) -> Result<(ExitStatus, String)> {
+    let quiet = command.stdin(Stdio::null()).stdout(Stdio::null());
+    let output = quiet.output().with_context(|| format!("cannot start {}", shown(command)))?;
+    Ok((output.status, String::from_utf8_lossy(&output.stderr).into_owned()))
+}
+
 /// Whether the command starts and succeeds; what it prints is dropped.
 pub(crate) fn succeeds(command: &mut Command) -> bool {
     let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());

@@ -12,11 +12,12 @@ use clap::{Args, ValueEnum};
 
 use crate::report::{Outcome, Report};
 use crate::workspace::Workspace;
-use crate::{rules, tools};
+use crate::{fuzz, rules, tools};
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// First get what is missing: toolchain components by rustup, cargo-deny into `target/tools`.
+    /// First get what is missing: toolchain components by rustup, cargo-deny into `target/tools`,
+    /// compilers for Wasm by rustup or as Debian's packages.
     #[arg(long)]
     install: bool,
     /// Count a skip as a failure; also on when the environment says CI=true.
@@ -42,6 +43,8 @@ enum Step {
     Doctest,
     /// The documentation builds without a warning.
     Docs,
+    /// Each fuzz target, for ten seconds.
+    Fuzz,
     /// The rules over the tree.
     Rules,
     /// cargo-deny: licences, bans, sources.
@@ -59,6 +62,7 @@ impl Step {
             Self::Conformance => "conformance",
             Self::Doctest => "doctest",
             Self::Docs => "docs",
+            Self::Fuzz => "fuzz",
         }
     }
 
@@ -72,6 +76,7 @@ impl Step {
             Self::Conformance => conformance::run(workspace),
             Self::Doctest => libtest::doc_tests(workspace),
             Self::Docs => compile::docs(workspace),
+            Self::Fuzz => fuzz::step(workspace),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod apt;
 mod c_to_wasm;
+mod cxx;
 mod rust_to_wasm;
 
 use std::path::{Path, PathBuf};
@@ -56,6 +57,11 @@ pub(crate) fn missing(workspace: &Workspace, component: Component) -> Option<Out
     })
 }
 
+/// Why fuzz targets cannot be built or run here, if so.
+pub(crate) fn missing_for_fuzzing() -> Option<String> {
+    cxx::missing()
+}
+
 /// What is missing of the compilers for Wasm. Tests that need one skip themselves; this is the loud part, before
 /// they do.
 pub(crate) fn announce(workspace: &Workspace) {
@@ -78,6 +84,7 @@ pub(crate) fn install(workspace: &Workspace) -> Result<Outcome> {
     }
     outcome.merge(rust_to_wasm::install(workspace));
     outcome.merge(c_to_wasm::install(workspace));
+    outcome.merge(cxx::install());
     Ok(outcome)
 }
 

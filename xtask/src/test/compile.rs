@@ -15,8 +15,13 @@ pub(crate) fn format(workspace: &Workspace) -> Result<Outcome> {
     if let Some(skip) = tools::missing(workspace, Component::Rustfmt) {
         return Ok(skip);
     }
-    let status = process::run(workspace.cargo_unlocked().args(["fmt", "--all", "--check"]))?;
-    Ok(Outcome::from_status("cargo fmt --all --check", status))
+    let mut outcome = Outcome::default();
+    for manifest in ["Cargo.toml", "fuzz/Cargo.toml"] {
+        let mut fmt = workspace.cargo_unlocked();
+        let status = process::run(fmt.args(["fmt", "--all", "--check", "--manifest-path", manifest]))?;
+        outcome.merge(Outcome::from_status(&format!("cargo fmt of {manifest}"), status));
+    }
+    Ok(outcome)
 }
 
 /// Runs clippy over the workspace, then over what guests are built of, without the host's features.
