@@ -105,11 +105,15 @@ impl Backend for WasmBackend {
         self.0.attach(entropy);
     }
 
-    async fn deploy(&self, spec: Arc<ActionSpec>) -> Result<Deployment, Error> {
-        self.0.deploy(spec).await
+    // This and `invoke` are written out, so that there is one future and not two.
+    fn deploy<'a, 'b>(&'a self, spec: Arc<ActionSpec>) -> BoxFuture<'b, Result<Deployment, Error>>
+    where
+        'a: 'b,
+        Self: 'b,
+    {
+        self.0.deploy(spec)
     }
 
-    // Written out, so that there is one future and not two.
     fn invoke<'a, 'b, 'c>(
         &'a self,
         deployment: &'b Deployment,

@@ -33,7 +33,8 @@ pub(crate) struct Artifact {
     /// Whether its actions have a state to build first; told by a manifest, else its exports tell.
     init: Option<bool>,
     known: OnceLock<Known>,
-    loaded: OnceLock<Loaded>,
+    /// Boxed, since most of many modules never are.
+    loaded: OnceLock<Box<Loaded>>,
     /// Held by whoever looks at it or loads it.
     turn: Mutex<()>,
 }
@@ -59,7 +60,7 @@ impl Artifact {
 
     /// The module in the engine, if it is loaded.
     pub(crate) fn loaded(&self) -> Option<&Loaded> {
-        self.loaded.get()
+        self.loaded.get().map(|loaded| &**loaded)
     }
 
     /// What the module is. Unless that is known already, it is read and validated.
@@ -155,7 +156,7 @@ impl Artifact {
         loading.await.map_err(|lost| {
             Error::new(ErrorKind::Internal, "loading the module panicked").with_source(lost)
         })??;
-        self.loaded.get().ok_or_else(|| Error::new(ErrorKind::Internal, "the module is not loaded"))
+        self.loaded().ok_or_else(|| Error::new(ErrorKind::Internal, "the module is not loaded"))
     }
 
     /// Loads a compiled module that is small, without leaving the task.
@@ -195,7 +196,7 @@ impl Artifact {
 
     fn keep(&self, workshop: &Workshop, module: &Module) -> Result<&Loaded, Error> {
         let loaded = self.link(workshop, module).map_err(|error| self.named(error))?;
-        Ok(self.loaded.get_or_init(|| loaded))
+        Ok(self.loaded.get_or_init(|| Box::new(loaded)))
     }
 
     fn link(&self, workshop: &Workshop, module: &Module) -> Result<Loaded, Error> {

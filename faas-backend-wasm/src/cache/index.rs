@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::UNIX_EPOCH;
@@ -84,12 +84,8 @@ impl Index {
 
 impl Lines {
     fn of(text: String) -> Self {
-        let starts = text.split_inclusive('\n').scan(0, |at, line| {
-            let start = *at;
-            *at += line.len();
-            Some(start)
-        });
-        let starts = starts.collect();
+        let ends = text.match_indices('\n').map(|(at, _)| at + 1);
+        let starts = std::iter::once(0).chain(ends).filter(|start| *start < text.len()).collect();
         Self { text, starts }
     }
 
@@ -148,10 +144,12 @@ impl Known {
 }
 
 fn read(path: &Path, key: &Key) -> Option<String> {
-    let bytes = fs::read(path).ok()?;
-    let (tag, content) = bytes.split_first_chunk::<TAG>()?;
-    let right = self::tag(key, content) == *tag;
-    right.then(|| String::from_utf8(content.to_vec()).ok()).flatten()
+    let mut file = fs::File::open(path).ok()?;
+    let mut tag = [0; TAG];
+    file.read_exact(&mut tag).ok()?;
+    let mut content = String::new();
+    file.read_to_string(&mut content).ok()?;
+    (self::tag(key, content.as_bytes()) == tag).then_some(content)
 }
 
 fn tag(key: &Key, content: &[u8]) -> [u8; TAG] {
