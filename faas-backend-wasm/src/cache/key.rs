@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{self, ErrorKind, Read};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use aegis::aegis128x4::Aegis128X4Mac;
 
@@ -58,9 +59,12 @@ fn make_folder(folder: &Path) -> io::Result<()> {
 
 /// Makes the key unless somebody else was first: a link, unlike a rename, never replaces.
 fn make(path: &Path) -> io::Result<()> {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
     let mut key = [0; KEY];
     getrandom::fill(&mut key).map_err(io::Error::other)?;
-    let own = path.with_extension(format!("{}.new", std::process::id()));
+    // Threads of one process may be at it at once, too.
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let own = path.with_extension(format!("{}-{number}.new", std::process::id()));
     replace(&own, |file| io::Write::write_all(file, &key))?;
     let linked = fs::hard_link(&own, path);
     let _ = fs::remove_file(&own);
@@ -75,6 +79,12 @@ fn make(path: &Path) -> io::Result<()> {
 fn check(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::MetadataExt;
     let metadata = fs::metadata(path)?;
+    // Who owns a file can read and change it whatever its mode. A folder may as well be the system's.
+    let (owner, is_folder) = (metadata.uid(), metadata.is_dir());
+    if own_id().is_some_and(|own| owner != own && !(is_folder && owner == 0)) {
+        let text = format!("{} belongs to another user", path.display());
+        return Err(io::Error::new(ErrorKind::PermissionDenied, text));
+    }
     if metadata.mode() & 0o022 != 0 {
         let text = format!("{} may be written to by others", path.display());
         return Err(io::Error::new(ErrorKind::PermissionDenied, text));
@@ -84,6 +94,12 @@ fn check(path: &Path) -> io::Result<()> {
         return Err(io::Error::new(ErrorKind::PermissionDenied, text));
     }
     Ok(())
+}
+
+/// The number of this user, where the system tells it in a file.
+#[cfg(unix)]
+fn own_id() -> Option<u32> {
+    fs::metadata("/proc/self").ok().map(|own| std::os::unix::fs::MetadataExt::uid(&own))
 }
 
 #[cfg(not(unix))]
