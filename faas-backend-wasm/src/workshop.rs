@@ -29,7 +29,7 @@ impl Workshop {
         let linker = imports::make(&engine)?;
         let imports = imports::types(&engine, &linker)?;
         let cache = Cache::open(&config.cache, &engine).map(|cache| {
-            let index = cache.index();
+            let index = cache.index(&config.limits);
             (cache, index)
         });
         Ok(Self {

@@ -21,7 +21,7 @@ use wasmtime::{Engine, Module};
 
 pub(crate) use self::index::{Index, Known};
 use self::key::{Key, TAG};
-use crate::config::CacheConfig;
+use crate::config::{CacheConfig, ModuleLimits};
 use crate::digest::hex;
 
 /// What all files of one engine are named for.
@@ -134,9 +134,12 @@ impl Cache {
         prune(&self.folder, MOST);
     }
 
-    /// What was found out about modules by earlier processes.
-    pub(crate) fn index(&self) -> Index {
-        Index::open(self.folder.join(format!("{}.index", hex(&self.engine[..8]))), self.key.clone())
+    /// What was found out about modules by earlier processes that looked at them as this one would: by the same
+    /// version and under the same limits.
+    pub(crate) fn index(&self, limits: &ModuleLimits) -> Index {
+        let looked = format!("{} {limits:?}", env!("CARGO_PKG_VERSION"));
+        let of = Sha256::new().chain_update(self.engine).chain_update(looked).finalize();
+        Index::open(self.folder.join(format!("{}.index", hex(&of[..8]))), self.key.clone())
     }
 }
 
