@@ -10,9 +10,12 @@
     reason = "a test that fails should panic, in the functions that tests share too"
 )]
 
+mod alone;
 mod bounded;
+mod cached;
 mod emits;
 mod guests;
+mod logs;
 mod manifests;
 mod memory;
 mod refused;

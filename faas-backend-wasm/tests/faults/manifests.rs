@@ -17,17 +17,27 @@ use crate::site::{Site, backend, folder, spec};
 fn artifact(test: &str, change: impl FnOnce(&mut Value)) -> PathBuf {
     let folder = folder(test);
     fs::create_dir_all(&folder).unwrap();
-    let module = guests::run(OK);
-    fs::write(folder.join("a.wasm"), &module).unwrap();
+    fs::write(folder.join("a.wasm"), guests::run(OK)).unwrap();
+    write_manifest(&folder, "a.wasm", change);
+    folder
+}
+
+/// Makes an artifact of a folder with a module in it.
+pub(crate) fn artifact_of(folder: &Path, file: &str) -> PathBuf {
+    write_manifest(folder, file, |_| ());
+    folder.to_owned()
+}
+
+fn write_manifest(folder: &Path, file: &str, change: impl FnOnce(&mut Value)) {
+    let module = fs::read(folder.join(file)).unwrap();
     let digest: String = Sha256::digest(&module).iter().map(|byte| format!("{byte:02x}")).collect();
     let mut manifest = json!({
-        "format": FORMAT, "backend": "wasm", "package": "a", "version": "0.1.0", "file": "a.wasm", "digest": digest,
+        "format": FORMAT, "backend": "wasm", "package": "a", "version": "0.1.0", "file": file, "digest": digest,
         "size": module.len(), "kind": "rust", "toolchain": "none", "abi": 1, "init": false,
         "actions": [serde_json::to_value(spec("a")).unwrap()],
     });
     change(&mut manifest);
     fs::write(folder.join(MANIFEST), manifest.to_string()).unwrap();
-    folder
 }
 
 fn refusal(folder: &Path) -> Error {

@@ -1,5 +1,6 @@
 //! A platform over a Wasm backend, with a neighbour that must not notice anything.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -69,7 +70,8 @@ pub(crate) fn fixtures(test: &str) -> Option<PathBuf> {
 fn built_of(test: &str, built: Result<PathBuf, Error>) -> Option<PathBuf> {
     match built {
         Err(error) if error.kind() == ErrorKind::Unsupported => {
-            println!("SKIP {test}: {}", error.message());
+            // Past the harness, which keeps what a test prints that passes.
+            let _ = writeln!(std::io::stdout(), "SKIP {test}: {}", error.message());
             None
         }
         built => Some(built.expect("an artifact")),
