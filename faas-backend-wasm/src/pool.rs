@@ -254,10 +254,8 @@ impl ContainerPool for WasmPool {
         if !self.ends.refused.load(Ordering::SeqCst) {
             return self.kept.ready().await;
         }
-        tokio::select! {
-            () = self.ends.until(|| !self.ends.refused.load(Ordering::SeqCst)) => {}
-            () = self.kept.ready() => {}
-        }
+        // Not for the kept ones as well: they are ready at once unless they refused, and callers would go round.
+        self.ends.until(|| !self.ends.refused.load(Ordering::SeqCst)).await;
     }
 
     async fn warm(&self, spec: &Arc<ActionSpec>, namespace: &str, count: usize) -> Result<usize, Error> {

@@ -72,7 +72,7 @@ async fn the_outbox_has_an_end() {
 async fn the_outbox_holds_no_more_than_the_memory_limit() {
     let payload = format!("{{\"a\":\"{}\"}}", "x".repeat(50_000 - 8));
     let more = format!("{}{}", guests::data(2000, b"event"), guests::data(3000, payload.as_bytes()));
-    let fits = (MemoryMib::new(1).bytes() / 50_000) as u32;
+    let fits = u32::try_from(MemoryMib::new(1).bytes() / 50_000).unwrap();
     let taken = times(fits, &emits(b"event", payload.as_bytes(), 0));
     let refused = times(100, &emits(b"event", payload.as_bytes(), 1)).replace("$again", "$more");
     let reset = "(local.set $i (i32.const 0))";

@@ -1,6 +1,6 @@
 //! Runs that end badly: each is a developer error of its own activation, and nobody else notices.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -74,12 +74,12 @@ async fn an_exit_is_a_developer_error_whatever_its_code() {
 
 /// Ends at its limit of 200 ms, at most a second later.
 async fn ends_in_time(site: Site, name: &str, input: serde_json::Value, limit: u64) {
-    let began = Instant::now();
     let record = site.run(name, input).await;
     let text = format!("The action exceeded its time limits of {limit} milliseconds.");
     assert_eq!(record.outcome.error(), Some(text));
-    assert!(began.elapsed() < millis(limit) + Duration::from_secs(2), "{:?}", began.elapsed());
-    assert!(record.times.run >= millis(limit), "{:?}", record.times);
+    // Without the time that its module takes to compile.
+    let latest = millis(limit) + Duration::from_secs(1);
+    assert!((millis(limit)..latest).contains(&record.times.run), "{:?}", record.times);
     site.end(3).await;
 }
 
