@@ -1,8 +1,10 @@
 //! The pool: a fresh instance for each activation, and a warm pool for the actions that ask for reuse.
 
+use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::task::Poll;
 use std::time::Duration;
 
 use faas_core::action::Limits;
@@ -11,7 +13,7 @@ use faas_core::pool::{
 };
 use faas_core::{ActionSpec, ContainerPool, Entropy, Error, ErrorKind, StartKind};
 use tokio::sync::Notify;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::deployed::Deployed;
 use crate::factory::WasmFactory;
@@ -19,6 +21,10 @@ use crate::instance::NotStarted;
 use crate::module::Loaded;
 use crate::sandbox::WasmSandbox;
 use crate::shared::{Shared, init_failed};
+
+/// How long one who was refused waits for an end that nobody may tell: a kept instance that expires is gone without
+/// one. Arbitrary.
+const RETRY: Duration = Duration::from_millis(10);
 
 /// A [`ContainerPool`] of Wasm instances.
 pub(crate) struct WasmPool {
@@ -31,6 +37,8 @@ pub(crate) struct WasmPool {
     retired: Mutex<Vec<(usize, Weak<Deployed>)>>,
     created: AtomicU64,
     cold: AtomicU64,
+    /// Starts that the pool of kept instances counts as cold although their module was loaded.
+    prewarmed: AtomicU64,
 }
 
 /// The ends of leases, for whoever waits for some.
@@ -44,9 +52,12 @@ struct Ends {
 }
 
 impl Ends {
-    fn tell(&self) {
+    /// Tells of an end, by which an instance was freed unless there was none.
+    fn tell(&self, freed: bool) {
         if self.watched.load(Ordering::SeqCst) {
-            self.refused.store(false, Ordering::SeqCst);
+            if freed {
+                self.refused.store(false, Ordering::SeqCst);
+            }
             self.ended.notify_waiters();
         }
     }
@@ -78,6 +89,7 @@ impl WasmPool {
             retired: Mutex::default(),
             created: AtomicU64::new(0),
             cold: AtomicU64::new(0),
+            prewarmed: AtomicU64::new(0),
         }
     }
 
@@ -92,7 +104,7 @@ impl WasmPool {
     async fn start(
         &self,
         action: &Arc<Deployed>,
-        ends: Ending,
+        mut ends: Ending,
         deadline: Instant,
     ) -> Result<WasmLease, Error> {
         let began = Instant::now();
@@ -107,8 +119,41 @@ impl WasmPool {
         let origin =
             Origin { start_kind, wait: Duration::ZERO, create: Duration::ZERO, init: Duration::ZERO };
         let made = self.make(action, loaded, origin, began).await;
-        let (sandbox, origin) = made.map_err(|error| self.explained(error))?;
+        let (sandbox, origin) = made.map_err(|error| {
+            // Whoever is refused waits for others to end, and must not take its own leaving for that.
+            ends.freed = !is_exhausted(&error);
+            self.explained(error)
+        })?;
         Ok(WasmLease(Held::Fresh { sandbox, origin, ends }))
+    }
+
+    /// An instance that is kept, or one to be kept.
+    async fn acquire_kept(
+        &self,
+        request: &AcquireRequest<'_>,
+        is_loaded: bool,
+        mut ends: Ending,
+    ) -> Result<WasmLease, Error> {
+        let mut acquired = self.kept.acquire(request).await;
+        // Where there is room to keep it, it is an instance that is missing.
+        if acquired.as_ref().is_err_and(is_exhausted) && self.keeps_room().await {
+            self.refuse();
+            self.make_room().await;
+            acquired = self.kept.acquire(request).await;
+        }
+        ends.freed = !acquired.as_ref().is_err_and(is_exhausted);
+        let lease = acquired.map_err(|error| self.explained(error))?;
+        let mut origin = lease.origin();
+        if is_loaded && origin.start_kind == StartKind::Cold {
+            origin.start_kind = StartKind::Prewarmed;
+            self.prewarmed.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(WasmLease(Held::Kept { lease, origin, ends }))
+    }
+
+    /// Whether there is memory for one more kept instance.
+    async fn keeps_room(&self) -> bool {
+        poll_fn(|task| Poll::Ready(pin!(self.kept.ready()).poll(task).is_ready())).await
     }
 
     /// Makes the instance and initialises it.
@@ -121,13 +166,13 @@ impl WasmPool {
     ) -> Result<(WasmSandbox, Origin), Error> {
         // The time to initialise does not include the time to load.
         let from = if origin.start_kind == StartKind::Cold { Instant::now() } else { began };
-        let made = match self.shared.instantiate(Arc::clone(action), loaded, from).await {
-            // An instance may have ended before anybody could know that one was missing.
-            Err(NotStarted::Failed(error)) if error.kind() == ErrorKind::Exhausted && self.refuse() => {
-                self.shared.instantiate(Arc::clone(action), loaded, from).await
-            }
-            made => made,
-        };
+        let mut made = self.shared.instantiate(Arc::clone(action), loaded, from).await;
+        if lacks_instance(&made) {
+            self.refuse();
+            // An instance may have ended before anybody could know that one was missing, or be kept for nobody.
+            Box::pin(self.make_room()).await;
+            made = self.shared.instantiate(Arc::clone(action), loaded, from).await;
+        }
         let made_at = Instant::now();
         origin.create = made_at.saturating_duration_since(began);
         let failed = |not_started, origin: Origin| match not_started {
@@ -152,11 +197,20 @@ impl WasmPool {
         retired.iter().any(|(address, action)| of(*address) && action.strong_count() > 0)
     }
 
-    /// Notes that a request is refused; always true.
-    fn refuse(&self) -> bool {
+    /// Notes that a request is refused.
+    fn refuse(&self) {
         self.ends.watched.store(true, Ordering::SeqCst);
         self.ends.refused.store(true, Ordering::SeqCst);
-        true
+    }
+
+    /// Destroys the kept instances that are idle: nothing else would end them for those who need one.
+    async fn make_room(&self) {
+        let kept = self.kept.stats();
+        if kept.idle + kept.paused > 0 {
+            for spec in self.shared.reused() {
+                self.kept.remove(&spec).await;
+            }
+        }
     }
 
     fn explained(&self, error: Error) -> Error {
@@ -175,12 +229,32 @@ impl WasmPool {
     }
 }
 
+/// Whether an instance was missing, or room to keep one.
+fn is_exhausted(error: &Error) -> bool {
+    error.kind() == ErrorKind::Exhausted
+}
+
+/// Whether an instance was missing.
+fn lacks_instance<T>(made: &Result<T, NotStarted>) -> bool {
+    matches!(made, Err(NotStarted::Failed(error)) if is_exhausted(error))
+}
+
 /// Tells the end of a lease, once all that it held is gone.
-struct Ending(Arc<Ends>);
+struct Ending {
+    ends: Arc<Ends>,
+    /// Whether it may have held an instance.
+    freed: bool,
+}
+
+impl Ending {
+    fn new(ends: &Arc<Ends>) -> Self {
+        Self { ends: Arc::clone(ends), freed: true }
+    }
+}
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        self.0.tell();
+        self.ends.tell(self.freed);
     }
 }
 
@@ -190,7 +264,7 @@ pub(crate) struct WasmLease(Held);
 enum Held {
     // In this order: the instance is gone when its end is told.
     Fresh { sandbox: WasmSandbox, origin: Origin, ends: Ending },
-    Kept(WarmLease<WasmFactory>),
+    Kept { lease: WarmLease<WasmFactory>, origin: Origin, ends: Ending },
 }
 
 impl Lease for WasmLease {
@@ -199,14 +273,13 @@ impl Lease for WasmLease {
     fn sandbox(&self) -> &WasmSandbox {
         match &self.0 {
             Held::Fresh { sandbox, .. } => sandbox,
-            Held::Kept(lease) => lease.sandbox(),
+            Held::Kept { lease, .. } => lease.sandbox(),
         }
     }
 
     fn origin(&self) -> Origin {
         match &self.0 {
-            Held::Fresh { origin, .. } => *origin,
-            Held::Kept(lease) => lease.origin(),
+            Held::Fresh { origin, .. } | Held::Kept { origin, .. } => *origin,
         }
     }
 
@@ -220,9 +293,15 @@ impl Lease for WasmLease {
                 drop(sandbox);
                 drop(ends);
             }
-            // Dropped, it is destroyed.
-            Held::Kept(lease) if lease.sandbox().is_worn() => drop(lease),
-            Held::Kept(lease) => lease.keep_at(now),
+            Held::Kept { lease, ends, .. } => {
+                // Dropped, it is destroyed.
+                if lease.sandbox().is_worn() {
+                    drop(lease);
+                } else {
+                    lease.keep_at(now);
+                }
+                drop(ends);
+            }
         }
     }
 }
@@ -241,11 +320,12 @@ impl ContainerPool for WasmPool {
     async fn acquire(&self, request: &AcquireRequest<'_>) -> Result<WasmLease, Error> {
         self.check_open()?;
         // Dropped after the action, of which it tells that nobody here holds it any more.
-        let ends = Ending(Arc::clone(&self.ends));
+        let ends = Ending::new(&self.ends);
         let action = self.shared.find(request.spec)?;
         if action.reuse.is_some() {
+            let is_loaded = action.artifact.loaded().is_some();
             drop(action);
-            return self.kept.acquire(request).await.map(|lease| WasmLease(Held::Kept(lease)));
+            return self.acquire_kept(request, is_loaded, ends).await;
         }
         self.start(&action, ends, request.deadline).await
     }
@@ -255,12 +335,13 @@ impl ContainerPool for WasmPool {
             return self.kept.ready().await;
         }
         // Not for the kept ones as well: they are ready at once unless they refused, and callers would go round.
-        self.ends.until(|| !self.ends.refused.load(Ordering::SeqCst)).await;
+        let freed = self.ends.until(|| !self.ends.refused.load(Ordering::SeqCst));
+        let _ = timeout(RETRY, freed).await;
     }
 
     async fn warm(&self, spec: &Arc<ActionSpec>, namespace: &str, count: usize) -> Result<usize, Error> {
         self.check_open()?;
-        let ends = Ending(Arc::clone(&self.ends));
+        let ends = Ending::new(&self.ends);
         let action = self.shared.find(spec)?;
         if action.reuse.is_some() {
             return self.kept.warm(spec, namespace, count).await;
@@ -301,7 +382,9 @@ impl ContainerPool for WasmPool {
         stats.leased = kept.leased + held.saturating_sub(kept_now);
         stats.memory = memory.max(kept.memory);
         stats.created += created;
-        stats.cold_starts += cold;
+        let prewarmed = self.prewarmed.load(Ordering::Relaxed).min(stats.cold_starts);
+        stats.cold_starts = stats.cold_starts - prewarmed + cold;
+        stats.prewarmed_starts += prewarmed;
         stats.prewarmed_starts += created - cold.min(created);
         stats
     }

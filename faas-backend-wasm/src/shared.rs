@@ -96,6 +96,13 @@ impl Shared {
         })
     }
 
+    /// The deployed actions that ask for reuse.
+    pub(crate) fn reused(&self) -> Vec<Arc<ActionSpec>> {
+        let deployed = self.deployed.read().unwrap_or_else(PoisonError::into_inner);
+        let reused = deployed.values().filter(|known| known.action.reuse.is_some());
+        reused.map(|known| Arc::clone(&known.action.spec)).collect()
+    }
+
     fn write(&self) -> std::sync::RwLockWriteGuard<'_, HashMap<usize, Registered>> {
         self.deployed.write().unwrap_or_else(PoisonError::into_inner)
     }
