@@ -10,10 +10,12 @@
     reason = "a test that fails should panic, in the functions that tests share too"
 )]
 
-#[allow(dead_code, reason = "some of it is for tests that are under way")]
 mod alone;
 mod bounded;
 mod cached;
+mod cancel;
+mod commands;
+mod counted;
 mod emits;
 mod guests;
 mod logs;
@@ -21,7 +23,7 @@ mod manifests;
 mod memory;
 mod refused;
 mod replies;
-#[allow(dead_code, reason = "some of it is for tests that are under way")]
+mod reuse;
 mod site;
 mod starting;
 mod traps;

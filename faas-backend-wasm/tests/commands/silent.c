@@ -1,0 +1,2 @@
+// A program that neither reads nor prints.
+int main(void) { return 0; }
