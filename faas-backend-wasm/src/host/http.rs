@@ -24,6 +24,10 @@ use super::misuse::misused;
 /// the host's memory. Arbitrary.
 const MOST: usize = 16;
 
+/// The requests that one activation may have at all, those included that were refused and whose errors it has not
+/// taken. A guest with more is ended. Arbitrary.
+const MOST_HANDLES: usize = 4 * MOST;
+
 /// The largest request, in bytes: a body, and a head that may take four bytes for each.
 const LARGEST: usize = MAX_BODY + 4 * MAX_HEAD + 1;
 
@@ -115,6 +119,11 @@ fn send(mut caller: Caller<'_, HostState>, from: u32, length: u32) -> Result<u32
         misused!("the module makes a request of {length} bytes, over {LARGEST}");
     }
     let (bytes, state) = read(&mut caller, from, length, LARGEST)?;
+    if state.requests.as_ref().is_some_and(|requests| requests.all.len() >= MOST_HANDLES) {
+        misused!(
+            "the module has {MOST_HANDLES} requests whose responses it has not taken, and makes one more"
+        );
+    }
     let bytes = Bytes::copy_from_slice(bytes);
     let request = match state.begin_request(bytes) {
         Ok(sending) => Request::UnderWay(sending),

@@ -16,9 +16,13 @@ use tokio::time::Instant;
 use wasmtime::Linker;
 use wasmtime_wasi::p1::{self, WasiP1Ctx};
 use wasmtime_wasi::p2::pipe::MemoryInputPipe;
-use wasmtime_wasi::{FsPerms, HostMonotonicClock, HostWallClock, WasiCtxBuilder};
+use wasmtime_wasi::{FsPerms, HostMonotonicClock, HostWallClock, WasiCtxBuilder, WasiView};
 
 use super::HostState;
+
+/// The files that a guest may have open at once, its streams included: they are files of this process, too. A guest
+/// that opens more is ended. Arbitrary.
+const MOST_OPEN: usize = 256;
 
 /// Adds the functions of `wasi_snapshot_preview1`.
 pub(super) fn add_to(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
@@ -67,7 +71,9 @@ impl HostState {
                 self.notice(&format!("folder '{name}' cannot be opened: {error}"));
             }
         }
-        builder.build_p1()
+        let mut wasi = builder.build_p1();
+        WasiView::ctx(&mut wasi).table.set_max_capacity(MOST_OPEN);
+        wasi
     }
 
     /// What a command is told of its activation. Source: OpenWhisk's action interface.
