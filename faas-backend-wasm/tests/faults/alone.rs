@@ -8,7 +8,7 @@ const ALONE: &str = "FAAS_TEST_ALONE";
 
 /// Runs a test in a process of its own on two threads; `test` is its name with its module.
 pub(crate) fn alone(test: &str, body: impl Future<Output = ()>) {
-    if std::env::var_os(ALONE).is_some() {
+    if is_alone() {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         return runtime.unwrap().block_on(body);
     }
@@ -19,6 +19,11 @@ pub(crate) fn alone(test: &str, body: impl Future<Output = ()>) {
     if let Some(skip) = text.lines().find(|line| line.starts_with("SKIP ")) {
         println!("{skip}");
     }
+}
+
+/// Whether this process runs one test alone.
+pub(crate) fn is_alone() -> bool {
+    std::env::var_os(ALONE).is_some()
 }
 
 /// A number of kB of this process's status, in MiB.

@@ -10,6 +10,7 @@ use faas_core::outcome::MAX_RESULT;
 use faas_core::{ActionSpec, Status};
 use serde_json::json;
 
+use crate::alone;
 use crate::site::{Site, backend, folder, millis, spec};
 use crate::traps::EXITED;
 
@@ -34,18 +35,19 @@ fn compile(compiler: &str, source: &Path, into: &Path) -> bool {
 }
 
 /// The folder of the built programs, or `None`, which is told, without a compiler.
-fn programs(test: &str) -> Option<&'static PathBuf> {
+pub(crate) fn programs(test: &str) -> Option<&'static PathBuf> {
     static BUILT: OnceLock<Option<PathBuf>> = OnceLock::new();
     let built = BUILT.get_or_init(|| {
         let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join("commands");
-        let folder = folder("commands");
+        // Not shared with a test that runs in a process of its own.
+        let folder = folder(&format!("commands-{}", alone::is_alone()));
         std::fs::create_dir_all(&folder).unwrap();
         let silent = (sources.join("silent.c"), folder.join("silent.wasm"));
         let compiler = COMPILERS.into_iter().find(|compiler| compile(compiler, &silent.0, &silent.1))?;
-        assert!(
-            compile(compiler, &sources.join("words.c"), &folder.join("words.wasm")),
-            "words.c does not build"
-        );
+        for name in ["words", "files"] {
+            let (source, module) = (sources.join(format!("{name}.c")), folder.join(format!("{name}.wasm")));
+            assert!(compile(compiler, &source, &module), "{name}.c does not build");
+        }
         Some(folder)
     });
     if built.is_none() {

@@ -16,7 +16,7 @@ async fn fuel_is_counted_where_it_is_asked_for_and_the_same_each_time() {
     let mut reused = spec("little");
     reused.annotations.insert("wasm-reuse".to_owned(), json!(10));
     let site = Site::on(builder, [reused, spec("much")]).await;
-    let mut fuel = |records: Vec<Activation>| -> u64 {
+    let fuel = |records: Vec<Activation>| -> u64 {
         let first = records[0].usage.fuel.expect("it is counted");
         assert!(records.iter().all(|record| record.usage.fuel == Some(first)), "{records:?}");
         first

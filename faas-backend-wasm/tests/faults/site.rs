@@ -89,11 +89,6 @@ impl Site {
         Self::on(builder, specs).await
     }
 
-    /// A site of one guest with defaults.
-    pub(crate) async fn of_run(run: &str) -> Self {
-        Self::of([(timed("a", 3_000), guests::run(run))]).await
-    }
-
     /// A site of what the builder has, with these specifications.
     pub(crate) async fn on(builder: WasmBuilder, specs: impl IntoIterator<Item = ActionSpec>) -> Self {
         Self::with(builder, specs, Entropy::system()).await
@@ -135,7 +130,7 @@ impl Site {
         record.outcome.error().unwrap()
     }
 
-    /// What a guest of [`of_run`](Self::of_run) comes to.
+    /// What the action `a` comes to.
     pub(crate) async fn outcome(&self) -> Outcome {
         self.run("a", json!({})).await.outcome.clone()
     }
