@@ -42,7 +42,7 @@ int main(void) {
     } else if (!strcmp(order, "link")) {
         done = symlink("/etc/passwd", path) == 0;
     } else if (!strcmp(order, "move")) {
-        done = rename(path, "/work/moved") == 0;
+        done = rename(path, "/desk/moved") == 0;
     } else if (!strcmp(order, "open many")) {
         while (fopen(path, "r")) done++;
     }

@@ -49,7 +49,7 @@ impl Reply {
 
 /// Exports the actions of a crate from a Wasm module: the argument is the path of its `actions` function.
 ///
-/// ```ignore
+/// ```text
 /// faas_core::guest_wasi!(app::actions);
 /// ```
 #[macro_export]
