@@ -40,6 +40,11 @@ pub(crate) fn peak_mib() -> u64 {
     status("VmHWM")
 }
 
+/// The memory that this process has resident, in MiB.
+pub(crate) fn resident_mib() -> u64 {
+    status("VmRSS")
+}
+
 /// The address space of this process, in MiB.
 pub(crate) fn address_space_mib() -> u64 {
     status("VmSize")

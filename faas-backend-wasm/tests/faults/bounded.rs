@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use faas_core::{Backend, ErrorKind, MemoryMib};
 
 use crate::guests::{self, OK};
-use crate::site::{Site, backend, spec, timed};
+use crate::site::{Site, backend, folder, spec, timed};
 
 /// A module is refused when it is deployed, or else it runs.
 async fn is_refused_or_runs(what: &str, module: Vec<u8>) -> Option<String> {
@@ -82,20 +82,28 @@ async fn fifty_megabytes_of_data_are_loaded_where_the_memory_is_large_enough() {
     site.end(2).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_module_that_takes_long_to_compile_is_given_up_and_harms_nobody() {
     let round = "(local.set $i (i32.mul (i32.add (local.get $i) (i32.const 3)) (i32.load (local.get $i))))";
     let slow = guests::run(&format!("{} {OK}", round.repeat(60_000)));
-    let backend = backend()
-        .compile_timeout(Duration::from_millis(1))
-        .compile_threads(1)
-        .module_bytes("slow", slow)
-        .build()
-        .unwrap();
-    let deployment = backend.deploy(Arc::new(spec("slow"))).await.unwrap();
+    // What the neighbour needs is compiled before, since nobody has time for it later.
+    let cache = folder("bounded-compile");
+    let ready = Site::on(backend().cache(&cache), []).await;
+    ready.end(0).await;
+    let builder = backend().cache(&cache).compile_timeout(Duration::from_millis(1)).compile_threads(1);
+    let site = Site::on(builder.module_bytes("slow", slow), [spec("slow")]).await;
+    let deployment = site.backend.deploy(Arc::new(spec("slow"))).await.unwrap();
     let began = Instant::now();
-    let error = backend.warm(&deployment, 1).await.unwrap_err();
+    let giving_up = tokio::spawn({
+        let backend = Arc::clone(&site.backend);
+        async move { backend.warm(&deployment, 1).await.unwrap_err() }
+    });
+    while !giving_up.is_finished() {
+        site.fine().await;
+    }
+    let error = giving_up.await.unwrap();
     assert_eq!(error.kind(), ErrorKind::DeadlineExceeded, "{error}");
     assert_eq!(error.message(), "compiling the module took longer than 1ms");
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    site.end(0).await;
 }

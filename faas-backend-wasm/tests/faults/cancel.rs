@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::alone::{address_space_mib, alone, mappings, open_files, threads, until};
+use crate::alone::{address_space_mib, alone, mappings, open_files, resident_mib, threads, until};
 use crate::guests::{self, OK, forever};
 use crate::site::{Site, backend, millis, small, timed};
 
@@ -82,10 +82,12 @@ fn a_thousand_callers_who_leave_take_nothing_with_them() {
         come_and_go(&site, &names, 200, &dice).await;
         all_are_free(&site).await;
         let (threads_before, files, maps) = (threads(), open_files(), mappings());
+        let resident = resident_mib();
         come_and_go(&site, &names, 1_000, &dice).await;
         all_are_free(&site).await;
         // Threads that compile and read come and go.
         until("as few threads", || threads() <= threads_before + 4).await;
+        assert!(resident_mib() <= resident + 50, "{} MiB after {resident}", resident_mib());
         assert!(open_files() <= files + 4, "{} files after {files}", open_files());
         assert!(mappings() <= maps + 200, "{} mappings after {maps}", mappings());
         site.end_without(1_200, 48).await;

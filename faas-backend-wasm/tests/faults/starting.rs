@@ -137,7 +137,7 @@ async fn an_initialisation_tells_why_it_failed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_logged_and_emitted_before_the_first_run_is_bounded() {
+async fn what_is_logged_before_the_first_run_is_bounded() {
     let flood = "(call $log (i32.const 1) (i32.const 0) (i32.const 60000))";
     let site =
         Site::of([(small("a", 1), first("faas_v1_init", &guests::forever_in("$i", 30_000, flood)))]).await;
