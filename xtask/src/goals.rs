@@ -9,15 +9,17 @@ use anyhow::{Result, ensure};
 use clap::Args;
 
 use self::line::Goal;
-use crate::markdown;
-use crate::process;
 use crate::workspace::Workspace;
+use crate::{engine, markdown, process, tools};
 
 /// The heading of SPECIFICATION.md whose table lists the goals.
 const HEADING: &str = "Speed and memory";
 
 #[derive(Args)]
 pub(crate) struct Options {
+    /// First get what is missing, as `cargo xtask test` does, and start a container engine where none runs.
+    #[arg(long)]
+    install: bool,
     /// Passed on to each bench: usually the names of the goals to run.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     filters: Vec<String>,
@@ -32,10 +34,15 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
     ensure!(!packages.is_empty(), "no crate has a bench target named `goals`");
     let mut goals = Vec::new();
     let mut problems = Vec::new();
+    if options.install {
+        problems.extend(tools::install(workspace)?.failures);
+    }
+    let engine = engine::ready(workspace, options.install)?;
     for package in packages {
         println!("\n==> {package}");
         let mut cargo = workspace.cargo("bench");
         cargo.args(["-p", package, "--bench", "goals", "--"]).args(&options.filters);
+        engine.tell(&mut cargo);
         let status = process::stream(&mut cargo, |line| match Goal::parse(line) {
             Some(Ok(goal)) => goals.push(goal),
             Some(Err(problem)) => problems.push(format!("{problem}: {line}")),
@@ -45,6 +52,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
             problems.push(format!("the goals of {package} ended with {status}"));
         }
     }
+    drop(engine);
     println!("\nGoals");
     for goal in &goals {
         println!("{}", goal.line);

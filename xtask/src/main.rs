@@ -5,6 +5,7 @@
 //! and `advisories` asks the security advisory database about the dependencies.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool talks to its terminal")]
 
+mod engine;
 mod fuzz;
 mod goals;
 mod markdown;

@@ -17,7 +17,8 @@ use crate::{fuzz, rules, tools};
 #[derive(Args)]
 pub(crate) struct Options {
     /// First get what is missing: toolchain components by rustup, cargo-deny into `target/tools`,
-    /// compilers for Wasm by rustup or as Debian's packages.
+    /// compilers for Wasm by rustup or as Debian's packages, and a container engine as Debian's
+    /// package, of which one is started for the tests where none runs.
     #[arg(long)]
     install: bool,
     /// Count a skip as a failure; also on when the environment says CI=true.
@@ -66,13 +67,13 @@ impl Step {
         }
     }
 
-    fn run(self, workspace: &Workspace) -> Result<Outcome> {
+    fn run(self, workspace: &Workspace, install: bool) -> Result<Outcome> {
         match self {
             Self::Format => compile::format(workspace),
             Self::Rules => rules::run(workspace),
             Self::Deny => tools::deny(workspace),
             Self::Clippy => compile::clippy(workspace),
-            Self::Test => libtest::tests(workspace),
+            Self::Test => libtest::tests(workspace, install),
             Self::Conformance => conformance::run(workspace),
             Self::Doctest => libtest::doc_tests(workspace),
             Self::Docs => compile::docs(workspace),
@@ -89,7 +90,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> bool {
     }
     let chosen = |step: &Step| options.only.is_empty() || options.only.contains(step);
     for each in Step::value_variants().iter().copied().filter(chosen) {
-        step(&mut report, each.name(), || each.run(workspace));
+        step(&mut report, each.name(), || each.run(workspace, options.install));
     }
     if options.deny_skips || env::var_os("CI").is_some_and(|value| value == "true") {
         report.deny_skips();

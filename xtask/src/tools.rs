@@ -3,6 +3,7 @@
 mod apt;
 mod c_to_wasm;
 mod cxx;
+mod docker;
 mod rust_to_wasm;
 
 use std::path::{Path, PathBuf};
@@ -62,6 +63,11 @@ pub(crate) fn missing_for_fuzzing() -> Option<String> {
     cxx::missing()
 }
 
+/// The program of a container engine of our own; else why there can be none.
+pub(crate) fn engine() -> Result<PathBuf, String> {
+    docker::program()
+}
+
 /// What is missing of the compilers for Wasm. Tests that need one skip themselves; this is the loud part, before
 /// they do.
 pub(crate) fn announce(workspace: &Workspace) {
@@ -85,6 +91,7 @@ pub(crate) fn install(workspace: &Workspace) -> Result<Outcome> {
     outcome.merge(rust_to_wasm::install(workspace));
     outcome.merge(c_to_wasm::install(workspace));
     outcome.merge(cxx::install());
+    outcome.merge(docker::install());
     Ok(outcome)
 }
 

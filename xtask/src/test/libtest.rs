@@ -6,6 +6,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use super::conformance;
+use crate::engine;
 use crate::process;
 use crate::report::Outcome;
 use crate::tools;
@@ -15,14 +16,28 @@ use crate::workspace::Workspace;
 /// benches are the matter of `goals`.
 ///
 /// The conformance suites leave their transcripts in a fresh folder, for the step that reads them.
-pub(crate) fn tests(workspace: &Workspace) -> Result<Outcome> {
+/// Where no container engine runs, one is started for them if `start`.
+pub(crate) fn tests(workspace: &Workspace, start: bool) -> Result<Outcome> {
     tools::announce(workspace);
+    let engine = engine::ready(workspace, start);
     let transcripts = conformance::folder(workspace);
     if transcripts.exists() {
         fs::remove_dir_all(&transcripts)?;
     }
     let mut command = cargo_test(workspace, &["--lib", "--bins", "--tests"]);
-    run(command.env("FAAS_TRANSCRIPTS", transcripts))
+    command.env("FAAS_TRANSCRIPTS", transcripts);
+    match engine {
+        Ok(engine) => {
+            engine.tell(&mut command);
+            run(&mut command)
+        }
+        // The tests that need none are run all the same.
+        Err(error) => {
+            let mut outcome = run(&mut command)?;
+            outcome.failures.push(format!("{error:#}"));
+            Ok(outcome)
+        }
+    }
 }
 
 /// Runs the examples in the documentation of every crate.

@@ -8,7 +8,7 @@ use crate::process;
 
 /// Installs the packages; else says why that cannot be.
 pub(super) fn install(packages: &[&str]) -> Result<(), String> {
-    check_possible(&env::var("PATH").unwrap_or_default(), is_root())?;
+    possible()?;
     // The lists of a fresh machine are empty or old. Where they cannot be had, the install below says so.
     process::succeeds(apt_get().arg("update"));
     let mut install = apt_get();
@@ -18,6 +18,11 @@ pub(super) fn install(packages: &[&str]) -> Result<(), String> {
         Ok(status) => Err(format!("apt-get install: {status}")),
         Err(error) => Err(format!("{error:#}")),
     }
+}
+
+/// Says why nothing can be installed here, if so.
+pub(super) fn possible() -> Result<(), String> {
+    check_possible(&env::var("PATH").unwrap_or_default(), is_root())
 }
 
 fn apt_get() -> Command {
@@ -39,7 +44,8 @@ fn finds(path: &str, program: &str) -> bool {
     env::split_paths(path).any(|folder| Path::new(&folder).join(program).is_file())
 }
 
-fn is_root() -> bool {
+/// Whether we are root.
+pub(super) fn is_root() -> bool {
     process::capture(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0")
 }
 
