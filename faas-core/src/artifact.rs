@@ -46,6 +46,9 @@ pub struct Manifest {
     pub version: String,
     /// The artifact's file, next to the manifest.
     pub file: String,
+    /// The name of the image in it, where it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
     /// The SHA-256 of the file, in 64 hex digits.
     pub digest: String,
     /// The size of the file in bytes.

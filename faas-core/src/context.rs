@@ -52,6 +52,13 @@ pub trait Host: Send + Sync + 'static {
     fn log(&self, _stream: Stream, _text: &str) -> bool {
         false
     }
+
+    /// Has what actions wrote past `tracing` reach their logs now, where the host does so: before a line is added, and
+    /// once more at the `end` of an activation.
+    fn settle(&self, _end: bool) {}
+
+    /// Shows a line that was added to the log of an activation to whoever looks at the sandbox from outside.
+    fn echo(&self, _activation: ActivationId, _line: &LogLine) {}
 }
 
 /// An event that an action emitted: it fires the trigger once the activation's record is written.
@@ -275,30 +282,36 @@ impl ContextInner {
         self.out.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Adds a line that was logged through `tracing`.
     pub(crate) fn log(&self, stream: Stream, text: &str) {
+        self.bound.host.settle(false);
+        self.add_line(stream, text);
+    }
+
+    /// Adds a line to the log, and tells whether the activation had not ended.
+    pub(crate) fn add_line(&self, stream: Stream, text: &str) -> bool {
         let host = &self.bound.host;
         let mut out = self.out();
         if out.closed {
-            return;
+            return false;
         }
         if host.log(stream, text) {
             out.logs.spend(text.len());
         } else {
-            out.logs.push(host.wall(), stream, text);
+            for line in out.logs.push(host.wall(), stream, text) {
+                host.echo(self.id, line);
+            }
         }
+        true
     }
 
     /// Takes what was logged and emitted; later lines and events are dropped.
     pub(crate) fn close(&self) -> (Vec<LogLine>, Vec<Emitted>) {
+        self.bound.host.settle(true);
         let mut out = self.out();
         out.closed = true;
         let logs = std::mem::replace(&mut out.logs, LogBuffer::new(0));
-        let emitted = std::mem::take(&mut out.emitted);
-        drop(out);
-        if logs.is_untouched() {
-            return (Vec::new(), emitted);
-        }
-        (logs.finish(self.bound.host.wall()), emitted)
+        (logs.into_lines(), std::mem::take(&mut out.emitted))
     }
 }
 

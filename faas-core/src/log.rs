@@ -47,8 +47,8 @@ pub const MAX_LINES: usize = 100_000;
 /// # Behavior
 /// - Control characters are escaped, so that no line forges another and terminals stay inert.
 /// - The text of each line counts with one byte for its end.
-/// - The first line over the limit is cut to what is left; later ones are dropped.
-/// - [`finish`](Self::finish) adds a notice when anything was cut. Source of its text: OpenWhisk.
+/// - The first line over the limit is cut to what is left, and a notice follows it; later ones are dropped. Source
+///   of its text: OpenWhisk.
 #[derive(Debug)]
 pub struct LogBuffer {
     lines: Vec<LogLine>,
@@ -70,21 +70,22 @@ impl LogBuffer {
         self.left
     }
 
-    /// Whether nothing was ever added.
-    pub(crate) const fn is_untouched(&self) -> bool {
-        self.lines.is_empty() && !self.truncated
-    }
-
     /// Counts a line of so many bytes that somebody else keeps.
     pub(crate) const fn spend(&mut self, bytes: usize) {
         self.left = self.left.saturating_sub(bytes as u64 + 1);
     }
 
-    /// Adds a line, escaped and cut to what is left.
-    pub fn push(&mut self, at: Timestamp, stream: Stream, text: &str) {
-        if self.truncated {
-            return;
+    /// Adds a line, escaped and cut to what is left. Answers with what was added: the line, and the notice if this is
+    /// the line that is cut.
+    pub fn push(&mut self, at: Timestamp, stream: Stream, text: &str) -> &[LogLine] {
+        let before = self.lines.len();
+        if !self.truncated {
+            self.add(at, stream, text);
         }
+        &self.lines[before..]
+    }
+
+    fn add(&mut self, at: Timestamp, stream: Stream, text: &str) {
         let text = escape(text, self.left);
         let bytes = text.len() as u64 + 1;
         match self.left.checked_sub(bytes) {
@@ -107,19 +108,64 @@ impl LogBuffer {
         if !text.is_empty() && self.lines.len() < MAX_LINES {
             self.lines.push(LogLine { at, stream, text });
         }
-    }
-
-    /// The lines, with a notice at `at` when some were cut.
-    #[must_use]
-    pub fn finish(mut self, at: Timestamp) -> Vec<LogLine> {
-        if self.truncated && self.limit > 0 {
+        if self.limit > 0 {
             let text = format!(
                 "Logs were truncated because the total bytes size exceeds the limit of {} bytes.",
                 self.limit
             );
             self.lines.push(LogLine { at, stream: Stream::Stderr, text });
         }
+    }
+
+    /// The lines, with the notice if some were cut.
+    #[must_use]
+    pub fn into_lines(self) -> Vec<LogLine> {
         self.lines
+    }
+}
+
+/// Splits what a stream writes into lines, keeping no more of a line than anybody will read.
+#[derive(Debug, Default)]
+pub struct LineSplitter {
+    bytes: Vec<u8>,
+    length: usize,
+}
+
+/// A line as it was written, without its end.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RawLine {
+    /// Its beginning: all of it, unless it is longer than what is kept.
+    pub bytes: Vec<u8>,
+    /// How long it was.
+    pub length: usize,
+}
+
+impl LineSplitter {
+    /// Takes bytes up to the end of a line, keeping at most `most` of the line. Answers with the line, if it ended, and
+    /// the bytes that follow.
+    pub fn take<'a>(&mut self, bytes: &'a [u8], most: usize) -> (Option<RawLine>, &'a [u8]) {
+        let end = bytes.iter().position(|byte| *byte == b'\n');
+        let (part, rest) = bytes.split_at(end.unwrap_or(bytes.len()));
+        let room = most.saturating_sub(self.bytes.len()).min(part.len());
+        self.bytes.extend_from_slice(&part[..room]);
+        self.length = self.length.saturating_add(part.len());
+        match end {
+            Some(_) => (Some(self.cut()), &rest[1..]),
+            None => (None, rest),
+        }
+    }
+
+    /// The line that has begun and not ended, if there is one.
+    pub fn end(&mut self) -> Option<RawLine> {
+        (self.length > 0).then(|| self.cut())
+    }
+
+    fn cut(&mut self) -> RawLine {
+        let Self { mut bytes, length } = std::mem::take(self);
+        if length == bytes.len() && bytes.last() == Some(&b'\r') {
+            bytes.pop();
+        }
+        RawLine { bytes, length }
     }
 }
 
@@ -153,7 +199,7 @@ mod tests {
         for text in input {
             buffer.push(AT, Stream::Stdout, text);
         }
-        buffer.finish(AT).into_iter().map(|line| line.text).collect()
+        buffer.into_lines().into_iter().map(|line| line.text).collect()
     }
 
     #[test]
@@ -173,7 +219,7 @@ mod tests {
             buffer.push(AT, Stream::Stdout, &line);
             buffer.push(AT, Stream::Stdout, "");
         }
-        let lines = buffer.finish(AT);
+        let lines = buffer.into_lines();
         assert_eq!(lines.len(), 2);
         assert!(lines[0].text.capacity() < 2000);
     }
@@ -184,7 +230,24 @@ mod tests {
         for _ in 0..MAX_LINES * 2 {
             buffer.push(AT, Stream::Stdout, "");
         }
-        assert_eq!(buffer.finish(AT).len(), MAX_LINES + 1);
+        assert_eq!(buffer.into_lines().len(), MAX_LINES + 1);
+    }
+
+    #[test]
+    fn a_stream_is_split_into_lines_that_are_kept_as_far_as_they_are_read() {
+        let mut splitter = LineSplitter::default();
+        let mut lines = Vec::new();
+        for part in [&b"on"[..], b"e\r\n\ntwo is too long", b" by far\n", b"rest"] {
+            let mut rest = part;
+            while let (Some(line), after) = splitter.take(rest, 6) {
+                lines.push((String::from_utf8(line.bytes).unwrap(), line.length));
+                rest = after;
+            }
+        }
+        let kept: Vec<_> = lines.iter().map(|(text, length)| (text.as_str(), *length)).collect();
+        assert_eq!(kept, [("one", 4), ("", 0), ("two is", 22)]);
+        assert_eq!(splitter.end(), Some(RawLine { bytes: b"rest".to_vec(), length: 4 }));
+        assert_eq!(splitter.end(), None);
     }
 
     #[test]

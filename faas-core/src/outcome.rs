@@ -146,6 +146,20 @@ impl Outcome {
         }
     }
 
+    /// The failure of that class whose result a guest encoded: an object with the field `error`.
+    #[cfg(feature = "guest-http")]
+    pub(crate) fn from_failure(status: Status, result: Bytes) -> Result<Self, crate::error::Error> {
+        match Payload::from_json(result)?.to_value() {
+            Value::Object(mut fields) if fields.contains_key("error") => {
+                Ok(Self::failed(status, fields.remove("error").unwrap_or_default()))
+            }
+            _ => {
+                let text = "the result of a failure has no field `error`";
+                Err(crate::error::Error::new(crate::error::ErrorKind::InvalidArgument, text))
+            }
+        }
+    }
+
     /// The outcome of an action that replied with `length` bytes, over `limit`, of which the beginning is known.
     #[must_use]
     pub fn oversized(start: &[u8], length: usize, limit: usize) -> Self {

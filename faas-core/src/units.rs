@@ -183,6 +183,70 @@ impl fmt::Display for Timestamp {
     }
 }
 
+impl FromStr for Timestamp {
+    type Err = Error;
+
+    /// Reads RFC 3339, in UTC or at an offset from it, from the year 1970 on. Calendar: as `Display`,
+    /// `days_from_civil`.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for any other text.
+    fn from_str(text: &str) -> Result<Self, Error> {
+        read_rfc3339(text).map(Self).ok_or_else(|| {
+            let allowed = "2026-08-01T12:00:00.5Z or 2026-08-01T14:00:00+02:00";
+            bad_quantity("time", text, allowed)
+        })
+    }
+}
+
+fn read_rfc3339(text: &str) -> Option<u64> {
+    let (date, rest) = text.split_at_checked(10)?;
+    let (time, zone) = match rest.strip_prefix(['T', 't', ' '])? {
+        rest if rest.ends_with(['Z', 'z']) => (&rest[..rest.len() - 1], 0),
+        rest => {
+            let (time, offset) = rest.split_at_checked(rest.len().checked_sub(6)?)?;
+            let sign = match offset.as_bytes()[0] {
+                b'+' => 1,
+                b'-' => -1,
+                _ => return None,
+            };
+            let [hours, minutes] = numbers(&offset[1..], ':', [23, 59])?;
+            (time, sign * i64::try_from(hours * 3_600 + minutes * 60).ok()?)
+        }
+    };
+    let [year, month, day] = numbers(date, '-', [9_999, 12, 31])?;
+    if month == 0 || day == 0 || year < 1970 {
+        return None;
+    }
+    let (whole, fraction) = time.split_once('.').unwrap_or((time, "0"));
+    let [hour, minute, second] = numbers(whole, ':', [23, 59, 60])?;
+    if fraction.is_empty() || fraction.len() > 9 || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let nanos: u64 = format!("{fraction:0<9}").parse().ok()?;
+    let year = year - u64::from(month <= 2);
+    let shifted_month = (month + 9) % 12;
+    let day_of_year = (153 * shifted_month + 2) / 5 + day - 1;
+    let year_of_era = year % 400;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    let days = (year / 400 * 146_097 + day_of_era).checked_sub(719_468)?;
+    let seconds = days * 86_400 + hour * 3_600 + minute * 60 + second;
+    let seconds = seconds.checked_add_signed(-zone)?;
+    seconds.checked_mul(1_000_000_000)?.checked_add(nanos)
+}
+
+/// So many numbers in decimal digits, each no larger than its bound.
+fn numbers<const N: usize>(text: &str, separator: char, most: [u64; N]) -> Option<[u64; N]> {
+    let mut parts = text.split(separator);
+    let mut numbers = [0; N];
+    for (number, most) in numbers.iter_mut().zip(most) {
+        let part = parts.next()?;
+        let is_number = (2..=4).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit());
+        *number = part.parse().ok().filter(|number| is_number && *number <= most)?;
+    }
+    parts.next().is_none().then_some(numbers)
+}
+
 /// Nanoseconds of a duration, saturating after 584 years.
 pub(crate) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
@@ -209,6 +273,36 @@ mod tests {
         assert_eq!(parse_duration("2h").unwrap(), Duration::from_secs(7_200));
         for bad in ["5", "5 days", "s", "1.5s", "18446744073709551615h"] {
             assert!(parse_duration(bad).unwrap_err().to_string().contains("ms, s, m or h"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn timestamps_are_read_as_they_are_printed() {
+        for nanos in [0, 1, 951_782_400_000_000_000, 1_709_164_799_999_999_999, 4_102_444_800_123_456_789] {
+            let at = Timestamp::from_nanos(nanos);
+            assert_eq!(at.to_string().parse::<Timestamp>().unwrap(), at);
+        }
+        let read = |text: &str| text.parse::<Timestamp>().map(Timestamp::millis);
+        assert_eq!(read("1970-01-01T01:00:00.5+01:00").unwrap(), 500);
+        assert_eq!(read("1970-01-01t00:00:00z").unwrap(), 0);
+        for bad in [
+            "",
+            "1970",
+            "1970-01-01",
+            "1970-01-01T00:00:00",
+            "1970-13-01T00:00:00Z",
+            "1970-01-00T00:00:00Z",
+            "1970-01-01T24:00:00Z",
+            "1969-12-31T23:59:59Z",
+            "1970-01-01T00:00:00.Z",
+            "1970-01-01T00:00:00.1234567890Z",
+            "1970-01-01T00:00:00+1:00",
+            "1970-01-01T00:00:00+01:00",
+            "1970-01-01Tx0:00:00Z",
+            "1970-01-01T00:00:00\u{e4}Z",
+            "\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}",
+        ] {
+            assert!(read(bad).unwrap_err().message().contains("time"), "{bad}");
         }
     }
 

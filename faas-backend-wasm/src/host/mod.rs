@@ -23,7 +23,7 @@ use wasmtime::Memory;
 use wasmtime_wasi::p1::WasiP1Ctx;
 
 use self::http::Requests;
-pub(crate) use self::output::{LastLine, Output};
+pub(crate) use self::output::Output;
 use crate::config::WasmConfig;
 use crate::deployed::Deployed;
 use crate::module::{Artifact, Source};
@@ -97,7 +97,7 @@ pub(crate) struct Ended {
     pub(crate) logs: Vec<LogLine>,
     pub(crate) emitted: Vec<Emitted>,
     /// What a command printed last.
-    pub(crate) last_line: Option<LastLine>,
+    pub(crate) last_line: Option<RawLine>,
 }
 
 impl HostState {

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use faas_core::log::{LogBuffer, LogLine, Stream};
+use faas_core::log::{LineSplitter, LogBuffer, LogLine, RawLine, Stream};
 use faas_core::outcome::MAX_RESULT;
 use faas_core::{Entropy, Timestamp};
 use tokio::io::AsyncWrite;
@@ -20,33 +20,16 @@ pub(crate) struct Output(Arc<Mutex<Lines>>);
 
 struct Lines {
     logs: LogBuffer,
-    stdout: Partial,
-    stderr: Partial,
+    stdout: LineSplitter,
+    stderr: LineSplitter,
     /// Of a command: the last line of its standard output so far, which is no log line.
     last: Option<Held>,
 }
 
-/// The beginning of a line whose end is still to come.
-#[derive(Default)]
-struct Partial {
-    bytes: Vec<u8>,
-    /// How long the line is; more than is kept of it, once it is longer than anybody will read.
-    length: usize,
-}
-
 /// A whole line that is held back.
 struct Held {
-    bytes: Vec<u8>,
-    length: usize,
+    line: RawLine,
     at: Timestamp,
-}
-
-/// What a command printed last.
-pub(crate) struct LastLine {
-    /// Its beginning: all of it, unless it is longer than a result may be.
-    pub(crate) bytes: Vec<u8>,
-    /// How long it was.
-    pub(crate) length: usize,
 }
 
 /// A line that is no longer than this is kept whole where it may be a result.
@@ -59,8 +42,8 @@ impl Output {
     pub(crate) fn new(log_limit: u64) -> Self {
         Self(Arc::new(Mutex::new(Lines {
             logs: LogBuffer::new(log_limit),
-            stdout: Partial::default(),
-            stderr: Partial::default(),
+            stdout: LineSplitter::default(),
+            stderr: LineSplitter::default(),
             last: None,
         })))
     }
@@ -80,14 +63,14 @@ impl Output {
     }
 
     /// Ends the activation: unfinished lines are lines. The last line of a command's output is its result.
-    pub(crate) fn finish(&self, at: Timestamp, command: bool) -> (Vec<LogLine>, Option<LastLine>) {
+    pub(crate) fn finish(&self, at: Timestamp, command: bool) -> (Vec<LogLine>, Option<RawLine>) {
         let mut lines = self.lock();
         lines.end(Stream::Stdout, at, command);
         lines.end(Stream::Stderr, at, command);
-        let last = lines.last.take().map(|Held { bytes, length, .. }| LastLine { bytes, length });
+        let last = lines.last.take().map(|held| held.line);
         let logs = std::mem::replace(&mut lines.logs, LogBuffer::new(0));
         drop(lines);
-        (logs.finish(at), last)
+        (logs.into_lines(), last)
     }
 
     /// Starts the log of the next activation.
@@ -102,7 +85,7 @@ impl Output {
 }
 
 impl Lines {
-    fn partial(&mut self, stream: Stream) -> &mut Partial {
+    fn splitter(&mut self, stream: Stream) -> &mut LineSplitter {
         match stream {
             Stream::Stdout => &mut self.stdout,
             Stream::Stderr => &mut self.stderr,
@@ -112,46 +95,34 @@ impl Lines {
     fn write(&mut self, stream: Stream, bytes: &[u8], at: Timestamp, command: bool) {
         let holds = command && stream == Stream::Stdout;
         let mut rest = bytes;
-        while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
-            self.add(stream, &rest[..end], holds);
-            self.complete(stream, at, command);
-            rest = &rest[end + 1..];
+        while !rest.is_empty() {
+            let left = usize::try_from(self.logs.left()).unwrap_or(usize::MAX).saturating_add(4);
+            let most = if holds { left.max(LONGEST) } else { left };
+            let (line, after) = self.splitter(stream).take(rest, most);
+            if let Some(line) = line {
+                self.complete(stream, at, line, holds);
+            }
+            rest = after;
         }
-        self.add(stream, rest, holds);
     }
 
-    /// Adds to the line that is being written, no more than anybody will read.
-    fn add(&mut self, stream: Stream, bytes: &[u8], holds: bool) {
-        let left = usize::try_from(self.logs.left()).unwrap_or(usize::MAX).saturating_add(4);
-        let keep = if holds { left.max(LONGEST) } else { left };
-        let partial = self.partial(stream);
-        let room = keep.saturating_sub(partial.bytes.len()).min(bytes.len());
-        partial.bytes.extend_from_slice(&bytes[..room]);
-        partial.length = partial.length.saturating_add(bytes.len());
-    }
-
-    /// Ends the line that is being written.
-    fn complete(&mut self, stream: Stream, at: Timestamp, command: bool) {
-        let Partial { bytes, length } = std::mem::take(self.partial(stream));
-        let bytes = match bytes.strip_suffix(b"\r") {
-            Some(bytes) => bytes.to_vec(),
-            None => bytes,
-        };
-        if !(command && stream == Stream::Stdout) {
-            return self.push(stream, at, &bytes);
+    /// Takes a line that has ended.
+    fn complete(&mut self, stream: Stream, at: Timestamp, line: RawLine, holds: bool) {
+        if !holds {
+            return self.push(stream, at, &line.bytes);
         }
         // Empty lines at the end are no result, and may not hide it.
-        if bytes.is_empty() && self.last.is_some() {
+        if line.bytes.is_empty() && self.last.is_some() {
             return;
         }
-        if let Some(before) = self.last.replace(Held { bytes, length, at }) {
-            self.push(Stream::Stdout, before.at, &before.bytes);
+        if let Some(before) = self.last.replace(Held { line, at }) {
+            self.push(Stream::Stdout, before.at, &before.line.bytes);
         }
     }
 
     fn end(&mut self, stream: Stream, at: Timestamp, command: bool) {
-        if self.partial(stream).length > 0 {
-            self.complete(stream, at, command);
+        if let Some(line) = self.splitter(stream).end() {
+            self.complete(stream, at, line, command && stream == Stream::Stdout);
         }
     }
 

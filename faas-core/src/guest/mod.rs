@@ -7,6 +7,8 @@ mod bound;
 mod capture;
 #[cfg(any(all(feature = "guest-wasi", target_family = "wasm"), test))]
 mod executor;
+#[cfg(all(feature = "guest-http", unix))]
+pub mod http;
 #[cfg(feature = "guest-wasi")]
 pub mod wasi;
 

@@ -1,0 +1,183 @@
+//! What a backend was given to run, by the names of actions.
+
+use std::collections::BTreeMap;
+use std::path::{Component, Path};
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use faas_core::artifact::{FORMAT, MANIFEST, Manifest};
+use faas_core::guest::http::VERSION;
+use faas_core::{ActionSpec, EntityName, Error, ErrorKind, Shape};
+
+use crate::config::Runtime;
+use crate::engine::check_name;
+use crate::error;
+use crate::site::{Image, Plan};
+
+/// The kind of actions that are compiled into an image by `cargo faas build`.
+pub(crate) const RUST: &str = "rust";
+
+/// The kind of actions that are an image of somebody else's. Source: OpenWhisk.
+pub(crate) const BLACKBOX: &str = "blackbox";
+
+/// The largest code of an action, in bytes as it is sent. Source: OpenWhisk.
+const MAX_CODE: usize = 48 << 20;
+
+/// What an action's code is.
+#[derive(Clone, Debug)]
+pub(crate) enum Source {
+    /// It is in the image of an artifact.
+    Artifact(Image),
+    /// It is an image that speaks the action interface.
+    Image(String),
+    /// It is given to a runtime.
+    Code(Arc<Code>),
+}
+
+/// Code for a runtime.
+#[derive(Debug)]
+pub(crate) struct Code {
+    pub(crate) kind: String,
+    pub(crate) runtime: Runtime,
+    /// As it is sent: text, or base64 where it is binary.
+    pub(crate) text: String,
+    pub(crate) binary: bool,
+    pub(crate) main: String,
+}
+
+impl Code {
+    /// Code in bytes: what is no text, such as a zip, is sent as base64.
+    pub(crate) fn new(kind: &str, runtime: Runtime, bytes: Vec<u8>, main: String) -> Result<Self, Error> {
+        let is_archive = bytes.starts_with(b"PK\x03\x04")
+            || bytes.starts_with(b"\x1f\x8b")
+            || bytes.starts_with(b"\x7fELF");
+        let (text, binary) = match String::from_utf8(bytes) {
+            Ok(text) if !is_archive => (text, false),
+            Ok(text) => (STANDARD.encode(text), true),
+            Err(error) => (STANDARD.encode(error.into_bytes()), true),
+        };
+        if text.is_empty() {
+            return Err(Error::new(ErrorKind::InvalidArgument, "the code is empty"));
+        }
+        if text.len() > MAX_CODE {
+            let text = format!("the code has {} bytes as it is sent, and {MAX_CODE} are allowed", text.len());
+            return Err(Error::new(ErrorKind::InvalidArgument, text));
+        }
+        Ok(Self { kind: kind.to_owned(), runtime, text, binary, main })
+    }
+}
+
+/// What a backend was given, by the names of actions.
+#[derive(Debug, Default)]
+pub(crate) struct Catalogue(BTreeMap<String, Source>);
+
+impl Catalogue {
+    /// Adds the actions of an artifact that `cargo faas build` made.
+    pub(crate) fn add_folder(&mut self, folder: &Path) -> Result<(), Error> {
+        let (manifest, image) = read_manifest(folder)?;
+        for action in &manifest.description.actions {
+            self.add(action.name.path(), Source::Artifact(image.clone()))?;
+        }
+        Ok(())
+    }
+
+    /// Adds an image that is one action.
+    pub(crate) fn add_image(&mut self, action: &str, image: &str) -> Result<(), Error> {
+        check_name(image)?;
+        self.add(action, Source::Image(image.to_owned()))
+    }
+
+    /// Adds code that a runtime runs.
+    pub(crate) fn add_code(&mut self, action: &str, code: Code) -> Result<(), Error> {
+        check_name(&code.runtime.image)?;
+        self.add(action, Source::Code(Arc::new(code)))
+    }
+
+    fn add(&mut self, action: &str, source: Source) -> Result<(), Error> {
+        let name: EntityName = action.parse()?;
+        match self.0.insert(name.path().to_owned(), source) {
+            None => Ok(()),
+            Some(_) => {
+                let text = format!("the backend is given two actions called '{}'", name.path());
+                Err(Error::new(ErrorKind::AlreadyExists, text))
+            }
+        }
+    }
+
+    pub(crate) fn find(&self, name: &EntityName) -> Result<&Source, Error> {
+        self.0.get(name.path()).ok_or_else(|| {
+            Error::unknown("action of the Docker backend", name.path(), self.0.keys().map(String::as_str))
+        })
+    }
+
+    /// The shape of the containers of an action, and how they are made.
+    pub(crate) fn shape(&self, spec: &ActionSpec) -> Result<(Shape, Plan), Error> {
+        let source = self.find(&spec.name)?;
+        let (kind, image) = match source {
+            Source::Artifact(image) => (RUST, image.clone()),
+            Source::Image(image) => (BLACKBOX, Image::Registry(image.clone())),
+            Source::Code(code) => (code.kind.as_str(), Image::Registry(code.runtime.image.clone())),
+        };
+        let runtime = match source {
+            Source::Code(code) => Some(&code.runtime),
+            Source::Artifact(_) | Source::Image(_) => None,
+        };
+        let is_own = kind == RUST;
+        let plan = Plan {
+            image,
+            memory: spec.limits.memory,
+            is_own,
+            reaches_out: !is_own && !spec.egress.is_none(),
+            sentinels: runtime.is_some_and(|runtime| runtime.sentinels),
+            user: runtime.and_then(|runtime| runtime.user.clone()),
+            writes_root: runtime.is_some_and(|runtime| runtime.writes_root),
+        };
+        Ok((shape(kind, &plan), plan))
+    }
+}
+
+/// The shape of the containers of a plan.
+pub(crate) fn shape(kind: &str, plan: &Plan) -> Shape {
+    let network = if plan.reaches_out { " with network" } else { "" };
+    let artifact = format!("{}{network}", plan.image.name());
+    Shape { kind: kind.into(), memory: plan.memory, artifact: Some(artifact.into()) }
+}
+
+/// Reads the manifest of an artifact's folder.
+fn read_manifest(folder: &Path) -> Result<(Manifest, Image), Error> {
+    let path = folder.join(MANIFEST);
+    let text = std::fs::read(&path).map_err(|source| match source.kind() {
+        std::io::ErrorKind::NotFound => {
+            let text = format!(
+                "{} holds no artifact: there is no {MANIFEST}; `cargo faas build --backend docker` makes one",
+                folder.display()
+            );
+            Error::new(ErrorKind::NotFound, text)
+        }
+        _ => error::file(ErrorKind::Unavailable, "cannot read", &path, source),
+    })?;
+    let bad = |text: String| Error::new(ErrorKind::InvalidArgument, format!("{}: {text}", path.display()));
+    let manifest: Manifest =
+        serde_json::from_slice(&text).map_err(|error| bad(format!("it is no manifest: {error}")))?;
+    if manifest.format != FORMAT {
+        return Err(bad(format!("it has format {}, and this version reads {FORMAT}", manifest.format)));
+    }
+    if manifest.backend != "docker" {
+        return Err(bad(format!("it is an artifact for '{}', not for 'docker'", manifest.backend)));
+    }
+    if manifest.description.abi.to_string() != VERSION {
+        let abi = manifest.description.abi;
+        return Err(bad(format!(
+            "its guest speaks version {abi} of the interface, and this backend {VERSION}"
+        )));
+    }
+    let mut parts = Path::new(&manifest.file).components();
+    if !matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None)) {
+        return Err(bad(format!("its file '{}' is not within the folder", manifest.file)));
+    }
+    let name = manifest.image.clone().ok_or_else(|| bad("it names no image".to_owned()))?;
+    check_name(&name).map_err(|error| bad(error.message().to_owned()))?;
+    let image = Image::File { path: folder.join(&manifest.file), name };
+    Ok((manifest, image))
+}

@@ -1,0 +1,143 @@
+//! A connection to the HTTP server within a container.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+
+use bytes::{Bytes, BytesMut};
+use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpStream, UnixStream};
+use tokio_util::either::Either;
+
+/// Where the server of a container listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Address {
+    /// A socket in a folder that is shared with the container.
+    Unix(PathBuf),
+    /// A port of the container, or one of this machine that leads there.
+    Tcp(SocketAddr),
+}
+
+/// The most headers of a reply, and the most bytes that a connection holds before somebody takes them. Arbitrary.
+const MAX_HEADERS: usize = 64;
+const BUFFER: usize = 128 << 10;
+
+type Socket = Either<UnixStream, TcpStream>;
+type Driver = Pin<Box<http1::Connection<TokioIo<Socket>, Full<Bytes>>>>;
+
+/// A connection. Whoever makes a request also drives it, so that it needs no task of its own.
+pub(crate) struct Connection {
+    sender: SendRequest<Full<Bytes>>,
+    /// `None` once it is closed.
+    driver: Option<Driver>,
+}
+
+/// A reply.
+#[derive(Debug)]
+pub(crate) struct Received {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    /// Its body, or the beginning of one that is too long.
+    pub(crate) body: Bytes,
+    /// How long the body is said to be; `None` where the server does not say.
+    pub(crate) length: Option<u64>,
+}
+
+impl Address {
+    async fn connect(&self) -> io::Result<Socket> {
+        match self {
+            Self::Unix(path) => UnixStream::connect(path).await.map(Either::Left),
+            Self::Tcp(address) => {
+                let stream = TcpStream::connect(address).await?;
+                stream.set_nodelay(true)?;
+                Ok(Either::Right(stream))
+            }
+        }
+    }
+}
+
+impl Connection {
+    pub(crate) async fn open(address: &Address) -> io::Result<Self> {
+        let socket = TokioIo::new(address.connect().await?);
+        let builder = http1::Builder::new().max_headers(MAX_HEADERS).max_buf_size(BUFFER).handshake(socket);
+        let (sender, driver) = builder.await.map_err(io::Error::other)?;
+        Ok(Self { sender, driver: Some(Box::pin(driver)) })
+    }
+
+    /// Whether the server has left it open since the last request.
+    pub(crate) fn is_open(&mut self) -> bool {
+        self.drive(&mut Context::from_waker(std::task::Waker::noop()));
+        self.driver.is_some() && !self.sender.is_closed()
+    }
+
+    /// Makes a request and reads at most `most` bytes of the reply's body.
+    ///
+    /// # Errors
+    /// When there is no whole reply: the connection broke, or what came is no HTTP.
+    pub(crate) async fn request(
+        &mut self,
+        request: Request<Full<Bytes>>,
+        most: usize,
+    ) -> Result<Received, hyper::Error> {
+        let Self { sender, driver } = self;
+        let mut exchange = pin!(async {
+            sender.ready().await?;
+            receive(sender.send_request(request).await?, most).await
+        });
+        std::future::poll_fn(|task| {
+            // The first poll hands the request to the driver, the last one takes what the driver has read.
+            if let Poll::Ready(received) = exchange.as_mut().poll(task) {
+                return Poll::Ready(received);
+            }
+            drive(driver, task);
+            exchange.as_mut().poll(task)
+        })
+        .await
+    }
+
+    fn drive(&mut self, task: &mut Context<'_>) {
+        drive(&mut self.driver, task);
+    }
+}
+
+/// Lets a connection go on, and forgets one that is closed.
+fn drive(driver: &mut Option<Driver>, task: &mut Context<'_>) {
+    if let Some(open) = driver
+        && open.as_mut().poll(task).is_ready()
+    {
+        *driver = None;
+    }
+}
+
+async fn receive(response: Response<Incoming>, most: usize) -> Result<Received, hyper::Error> {
+    let (parts, mut body) = response.into_parts();
+    let length = parts.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    let mut first = Bytes::new();
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else { continue };
+        match (first.is_empty(), whole.is_empty()) {
+            (true, true) => first = data,
+            (_, is_second) => {
+                if is_second {
+                    whole.extend_from_slice(&first);
+                }
+                whole.extend_from_slice(&data);
+            }
+        }
+        if first.len().max(whole.len()) > most {
+            break;
+        }
+    }
+    let mut body = if whole.is_empty() { first } else { whole.freeze() };
+    body.truncate(most);
+    Ok(Received { status: parts.status, headers: parts.headers, body, length })
+}

@@ -1,0 +1,235 @@
+//! A container: made, reached, and removed.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use faas_core::{Error, ErrorKind, Outcome};
+use tokio::time::{Instant, sleep};
+
+use crate::connection::{Address, Connection};
+use crate::engine::Engine;
+use crate::home::Shared;
+use crate::reaper::{Leftover, Reaper};
+use crate::recipe::Link;
+use crate::site::{Plan, Site};
+
+/// The text of a container that could not be had. Source: OpenWhisk.
+pub(crate) const NOT_PROVISIONED: &str = "Failed to provision resources to run the action.";
+
+/// The text of an action whose container ended before it was initialised. Source: OpenWhisk.
+pub(crate) const NOT_INITIALISED: &str = "The action did not initialize and exited unexpectedly.";
+
+/// How long to wait before another try to connect: at first, and at most. Arbitrary.
+const FIRST_WAIT: Duration = Duration::from_micros(500);
+const LONGEST_WAIT: Duration = Duration::from_millis(10);
+
+/// How often a container that does not listen yet is asked whether it still runs. Arbitrary.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// How long the engine may take to tell that a container has ended, and why. Source: OpenWhisk polls for 2 s.
+const AUTOPSY: Duration = Duration::from_secs(2);
+
+/// A container that is up. Dropping it has it removed.
+pub(crate) struct Container {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) id: String,
+    pub(crate) address: Address,
+    doomed: Doomed,
+}
+
+/// A container that may be there. Dropping it has it removed.
+struct Doomed {
+    name: String,
+    shared: Option<Shared>,
+    reaper: Reaper,
+    removed: bool,
+}
+
+impl Drop for Doomed {
+    fn drop(&mut self) {
+        if !self.removed {
+            let name = std::mem::take(&mut self.name);
+            self.reaper.take(Leftover { name, shared: self.shared.take() });
+        }
+    }
+}
+
+/// Why a container does not answer.
+#[derive(Debug)]
+pub(crate) enum Death {
+    /// It used more memory than it has.
+    OutOfMemory,
+    /// It ended, or it runs and has closed its connection.
+    Exited,
+    /// It is not there any more: somebody removed it.
+    Gone,
+    /// The engine cannot be asked.
+    Unknown(Error),
+}
+
+impl Container {
+    /// Makes a container and waits until its server listens; answers with a connection to it.
+    ///
+    /// # Errors
+    /// `InitFailed` with the text of the developer error when the image is at fault; `Unavailable`, temporary, when the
+    /// engine cannot be reached; else `Internal`.
+    pub(crate) async fn start(site: &Site, plan: &Plan) -> Result<(Self, Connection), Error> {
+        let refused = |error| not_started(error, plan.image.name());
+        let recipe = site.recipe(plan).await.map_err(refused)?;
+        let (name, number) = site.home.next_name();
+        let shared = match recipe.link {
+            Link::Socket => Some(site.home.share(number)?),
+            Link::Network(_) | Link::Published => None,
+        };
+        let folder = shared.as_ref().map(Shared::path);
+        let body = recipe.body(&site.config.hardening, folder, &site.labels());
+        let doomed = Doomed { name, shared, reaper: site.reaper()?.clone(), removed: false };
+        let created = match site.engine.create(&doomed.name, body.clone()).await {
+            // The image was removed behind our back, or is one of a stem cell that no action asked for yet.
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                site.provide(&plan.image).await.map_err(refused)?;
+                site.engine.create(&doomed.name, body).await
+            }
+            created => created,
+        };
+        let id = created.map_err(refused)?;
+        site.engine.start(&id).await.map_err(refused)?;
+        let address = match &doomed.shared {
+            Some(shared) => Address::Unix(shared.guest_socket()),
+            None => site.address(&id, &recipe.link).await.map_err(refused)?,
+        };
+        let container = Self { engine: Arc::clone(&site.engine), id, address, doomed };
+        let connection = container.first_connection(site.config.start_timeout).await?;
+        if let Some(shared) = &container.doomed.shared {
+            shared.close()?;
+        }
+        Ok((container, connection))
+    }
+
+    /// Connects as soon as the server listens.
+    async fn first_connection(&self, patience: Duration) -> Result<Connection, Error> {
+        let begun = Instant::now();
+        let mut wait = FIRST_WAIT;
+        let mut look_at = begun + LOOK;
+        loop {
+            let error = match Connection::open(&self.address).await {
+                Ok(connection) => return Ok(connection),
+                Err(error) => error,
+            };
+            if Instant::now() >= look_at {
+                match self.death(Duration::ZERO).await {
+                    Some(death) => return Err(death.before_init()),
+                    None => look_at = Instant::now() + LOOK,
+                }
+            }
+            if begun.elapsed() >= patience {
+                return Err(self.silent(patience, error));
+            }
+            sleep(wait).await;
+            wait = (wait * 2).min(LONGEST_WAIT);
+        }
+    }
+
+    fn silent(&self, patience: Duration, error: io::Error) -> Error {
+        let text = format!("The container did not listen within {} milliseconds.", patience.as_millis());
+        Error::new(ErrorKind::InitFailed, text).with_context("container", &self.id).with_source(error)
+    }
+
+    /// The folder that it shares, if it does.
+    pub(crate) fn shared(&self) -> Option<&Shared> {
+        self.doomed.shared.as_ref()
+    }
+
+    /// Why the container does not answer; `None` while it runs, after the engine had so long to notice.
+    pub(crate) async fn death(&self, patience: Duration) -> Option<Death> {
+        let begun = Instant::now();
+        let mut wait = Duration::from_millis(5);
+        loop {
+            match self.engine.state(&self.id).await {
+                Err(error) if error.kind() == ErrorKind::NotFound => return Some(Death::Gone),
+                Err(error) => return Some(Death::Unknown(error)),
+                Ok(state) if state.oom_killed == Some(true) => return Some(Death::OutOfMemory),
+                Ok(state) if state.running == Some(false) => {
+                    // The engine may learn of the reason after the end: a kill may be one for want of memory.
+                    let killed = state.exit_code == Some(137);
+                    if !killed || begun.elapsed() >= patience.min(AUTOPSY / 4) {
+                        return Some(Death::Exited);
+                    }
+                }
+                Ok(_) if begun.elapsed() >= patience => return None,
+                Ok(_) => {}
+            }
+            sleep(wait).await;
+            wait = (wait * 2).min(Duration::from_millis(50));
+        }
+    }
+
+    /// Why the container, which broke its connection, does not answer.
+    pub(crate) async fn autopsy(&self) -> Death {
+        self.death(AUTOPSY).await.unwrap_or(Death::Exited)
+    }
+
+    /// Removes it. What the engine cannot do now is done later.
+    pub(crate) async fn remove(mut self) {
+        match self.engine.remove(&self.doomed.name).await {
+            Ok(()) => self.doomed.removed = true,
+            Err(error) => tracing::debug!(container = self.id, %error, "a container is removed later"),
+        }
+    }
+}
+
+impl Death {
+    /// The error of a container that ended before user code was initialised.
+    pub(crate) fn before_init(self) -> Error {
+        let text = match self {
+            Self::OutOfMemory => Outcome::memory_exhausted().error().unwrap_or_default(),
+            Self::Exited => NOT_INITIALISED.to_owned(),
+            Self::Gone => return lost("the container was removed"),
+            Self::Unknown(error) => {
+                return lost("the engine cannot tell what became of the container").with_source(error);
+            }
+        };
+        Error::new(ErrorKind::InitFailed, text)
+    }
+
+    /// The outcome of a run whose container ended.
+    pub(crate) fn during_run(self) -> Result<Outcome, Error> {
+        match self {
+            Self::OutOfMemory => Ok(Outcome::memory_exhausted()),
+            Self::Exited => Ok(Outcome::exited()),
+            Self::Gone => Err(lost("the container was removed while the action ran")),
+            Self::Unknown(error) => {
+                Err(lost("the engine cannot tell what became of the container").with_source(error))
+            }
+        }
+    }
+}
+
+/// A container that is lost, with whatever ran there.
+fn lost(text: &str) -> Error {
+    Error::new(ErrorKind::SandboxLost, text).temporary(false)
+}
+
+/// What the engine's refusal to make a container means for the action.
+fn not_started(error: Error, image: &str) -> Error {
+    let text = error.message();
+    if text.contains("executable file not found") || text.contains("no such file or directory: unknown") {
+        let text = format!("executable file not found in image {image}");
+        return Error::new(ErrorKind::InitFailed, text).with_source(error);
+    }
+    unprovided(error)
+}
+
+/// The error of a container that could not be had.
+fn unprovided(error: Error) -> Error {
+    if error.kind() == ErrorKind::NotFound && error.message().starts_with("Failed to pull") {
+        return Error::new(ErrorKind::InitFailed, error.message().to_owned()).with_source(error);
+    }
+    tracing::warn!(%error, "a container could not be made");
+    let (kind, temporary) = match error.kind() {
+        ErrorKind::Unavailable => (ErrorKind::Unavailable, true),
+        _ => (ErrorKind::Internal, false),
+    };
+    Error::new(kind, NOT_PROVISIONED).temporary(temporary).with_source(error)
+}

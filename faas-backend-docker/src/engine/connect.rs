@@ -1,0 +1,112 @@
+//! Finding an engine, and agreeing with it on a version of its API.
+
+use std::env;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bollard::{API_DEFAULT_VERSION, Docker};
+use faas_core::{Error, ErrorKind};
+use tokio::time::timeout;
+
+use crate::error;
+
+/// The variable that names the engine. Source: Docker's command line.
+const DOCKER_HOST: &str = "DOCKER_HOST";
+
+/// How long an engine may take to say which version it speaks. Arbitrary.
+const GREETING: Duration = Duration::from_secs(5);
+
+/// The oldest API that has all that is needed. Source: version 1.41 is that of Docker 20.10.
+const OLDEST: (usize, usize) = (1, 40);
+
+/// An engine that answered.
+pub(crate) struct Connected {
+    pub(crate) docker: Docker,
+    /// Whether it is this machine's own, so that files and addresses of containers are within reach.
+    pub(crate) local: bool,
+}
+
+/// Connects to the engine at `host` or, if that is not told, to the first of the usual ones that answers.
+pub(crate) async fn connect(host: Option<&str>, patience: Duration) -> Result<Connected, Error> {
+    let named =
+        host.map(str::to_owned).or_else(|| env::var(DOCKER_HOST).ok().filter(|host| !host.is_empty()));
+    if let Some(host) = named {
+        return greet(&host, patience).await;
+    }
+    let mut tried = Vec::new();
+    for socket in usual_sockets().into_iter().filter(|socket| socket.exists()) {
+        let address = format!("unix://{}", socket.display());
+        match greet(&address, patience).await {
+            Ok(connected) => return Ok(connected),
+            Err(error) => tried.push(error.message().to_owned()),
+        }
+    }
+    let text = match tried.as_slice() {
+        [] => format!(
+            "there is no container engine: none of its usual sockets is there, and {DOCKER_HOST} is not set. Install \
+             Docker or Podman, start it, or set {DOCKER_HOST}"
+        ),
+        tried => format!("no container engine answers: {}", tried.join("; ")),
+    };
+    Err(Error::new(ErrorKind::Unavailable, text))
+}
+
+/// Where an engine listens: the user's own, Podman's of the user, the system's, Podman's of the system.
+fn usual_sockets() -> Vec<PathBuf> {
+    let runtime = env::var_os("XDG_RUNTIME_DIR").filter(|folder| !folder.is_empty()).map(PathBuf::from);
+    let in_runtime = |path: &str| runtime.as_ref().map(|runtime| runtime.join(path));
+    let in_home = env::home_dir().map(|home| home.join(".docker/run/docker.sock"));
+    let users = [in_runtime("docker.sock"), in_home, in_runtime("podman/podman.sock")];
+    let systems = ["/var/run/docker.sock", "/run/podman/podman.sock"].map(PathBuf::from);
+    users.into_iter().flatten().chain(systems).collect()
+}
+
+/// Asks the engine at that address for its version.
+async fn greet(address: &str, patience: Duration) -> Result<Connected, Error> {
+    let unreachable = |refusal| {
+        let source = error::of_engine("tell its version", refusal);
+        let text = format!("no container engine answers at {address}{}", advice(address));
+        Error::new(ErrorKind::Unavailable, text).with_source(source)
+    };
+    let secs = patience.as_secs().max(1);
+    let docker = match address.split_once("://") {
+        Some(("unix", _)) => Docker::connect_with_unix(address, secs, API_DEFAULT_VERSION),
+        Some(_) => Docker::connect_with_host(address),
+        None => {
+            let text = format!("the engine's address '{address}' has no scheme: unix://, tcp:// or http://");
+            return Err(Error::new(ErrorKind::InvalidArgument, text));
+        }
+    };
+    let docker = docker.map_err(unreachable)?.with_timeout(Duration::from_secs(secs));
+    let docker = match timeout(GREETING, docker.negotiate_version()).await {
+        Ok(greeted) => greeted.map_err(unreachable)?,
+        Err(_) => {
+            let text = format!("the container engine at {address} does not answer within {GREETING:?}");
+            return Err(Error::new(ErrorKind::Unavailable, text));
+        }
+    };
+    let version = docker.client_version();
+    tracing::debug!(address, version.major_version, version.minor_version, "connected to a container engine");
+    if (version.major_version, version.minor_version) < OLDEST {
+        let text = format!(
+            "the container engine at {address} speaks version {}.{} of the API, and {}.{} is the oldest that will do",
+            version.major_version, version.minor_version, OLDEST.0, OLDEST.1
+        );
+        return Err(Error::new(ErrorKind::Unsupported, text));
+    }
+    let local = address.starts_with("unix://") && cfg!(target_os = "linux");
+    Ok(Connected { docker, local })
+}
+
+/// What may help where a socket is there and cannot be used.
+fn advice(address: &str) -> &'static str {
+    let Some(path) = address.strip_prefix("unix://") else { return "" };
+    match std::os::unix::net::UnixStream::connect(path).map_err(|error| error.kind()) {
+        Err(std::io::ErrorKind::PermissionDenied) => {
+            ": permission denied; this user has to be in the group of the socket, often `docker`"
+        }
+        Err(std::io::ErrorKind::NotFound) => ": there is no such socket",
+        Err(std::io::ErrorKind::ConnectionRefused) => ": nobody listens there; is the engine running?",
+        _ => "",
+    }
+}

@@ -1,0 +1,55 @@
+//! From the engine's errors to the one of this library.
+
+use std::path::Path;
+
+use bollard::errors::Error as Refusal;
+use faas_core::{Error, ErrorKind};
+
+/// What the engine's answer to a call means. `what` is what was to be done, such as `create a container`.
+///
+/// An engine that does not answer is `Unavailable`; whether the call may be repeated is for the caller to say, who
+/// knows whether user code can have run.
+pub(crate) fn of_engine(what: &str, refusal: Refusal) -> Error {
+    let (kind, text) = match &refusal {
+        Refusal::DockerResponseServerError { status_code, message } => {
+            let kind = match status_code {
+                404 => ErrorKind::NotFound,
+                409 => ErrorKind::Conflict,
+                400 => ErrorKind::InvalidArgument,
+                403 => ErrorKind::PermissionDenied,
+                _ => ErrorKind::Internal,
+            };
+            (kind, format!("the engine refuses to {what}: {} (status {status_code})", shown(message)))
+        }
+        Refusal::DockerStreamError { error } => {
+            (ErrorKind::Internal, format!("the engine fails to {what}: {}", shown(error)))
+        }
+        Refusal::RequestTimeoutError => {
+            (ErrorKind::Unavailable, format!("the engine does not answer in time to {what}"))
+        }
+        Refusal::IOError { .. }
+        | Refusal::HyperResponseError { .. }
+        | Refusal::HyperLegacyError { .. }
+        | Refusal::SocketNotFoundError(_) => {
+            (ErrorKind::Unavailable, format!("the engine cannot be reached to {what}"))
+        }
+        _ => (ErrorKind::Internal, format!("the engine's answer to the call to {what} cannot be read")),
+    };
+    Error::new(kind, text).with_source(refusal)
+}
+
+/// The most that is shown of what an engine says, in bytes. Arbitrary.
+const SHOWN: usize = 1 << 10;
+
+fn shown(message: &str) -> String {
+    let mut end = SHOWN.min(message.len());
+    while !message.is_char_boundary(end) {
+        end -= 1;
+    }
+    message[..end].trim().to_owned()
+}
+
+/// An error of the operating system with the file that it concerns.
+pub(crate) fn file(kind: ErrorKind, what: &str, path: &Path, source: std::io::Error) -> Error {
+    Error::new(kind, format!("{what} {}: {source}", path.display())).with_source(source)
+}

@@ -1,0 +1,179 @@
+//! Containers of other images: OpenWhisk's action interface and nothing else, a connection for each request.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use faas_core::guest::http::wire::{Init, InitValue, RunAction, RunExtra, encode_run};
+use faas_core::log::LogLine;
+use faas_core::outcome::MAX_RESULT;
+use faas_core::{ActionSpec, Entropy, Error, ErrorKind, Invocation, Outcome, RunOutput, Timestamp};
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
+use http::header::{CONNECTION, CONTENT_TYPE, HOST};
+use http::{HeaderValue, Method, Request, StatusCode};
+use http_body_util::Full;
+use serde_json::{Map, Value};
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+
+use crate::catalogue::Code;
+use crate::connection::Connection;
+use crate::container::{Container, NOT_INITIALISED};
+use crate::engine::{LogFrame, LogQuery};
+use crate::output::{Ending, Follower};
+use crate::reply::{done, init_error, init_failed, of_run};
+use crate::sandbox::KILLING;
+
+type Frames = BoxStream<'static, Result<LogFrame, Error>>;
+
+/// A container of another image that is bound to an action.
+pub(crate) struct Foreign {
+    spec: Arc<ActionSpec>,
+    entropy: Arc<Entropy>,
+    name: String,
+    version: String,
+    /// Its output. Where several activations run at once, it cannot be told whose it is, and nobody gets it.
+    output: Option<Mutex<Follower<Frames>>>,
+}
+
+impl Foreign {
+    /// Binds a container to its action, with its code if it is a runtime.
+    ///
+    /// # Errors
+    /// `InitFailed` with the text of the developer error when the container says so, or ends; `SandboxLost` when it is
+    /// gone.
+    pub(crate) async fn init(
+        container: &Container,
+        mut connection: Connection,
+        spec: &Arc<ActionSpec>,
+        code: Option<&Code>,
+        sentinels: bool,
+        entropy: &Arc<Entropy>,
+    ) -> Result<Self, Error> {
+        let began = entropy.wall_clock();
+        let value = InitValue {
+            name: spec.name.name().to_owned(),
+            main: code.map_or_else(|| "main".to_owned(), |code| code.main.clone()),
+            code: code.map(|code| code.text.clone()),
+            binary: code.is_some_and(|code| code.binary),
+            env: environment(spec, began),
+            faas: None,
+        };
+        let body = serde_json::to_vec(&Init { value }).map_err(|error| {
+            Error::new(ErrorKind::Internal, "the action cannot be encoded").with_source(error)
+        })?;
+        let reply = match connection.request(request("/init", body.into()), MAX_RESULT).await {
+            Ok(reply) => reply,
+            Err(error) => return Err(container.autopsy().await.before_init().with_source(error)),
+        };
+        if reply.status == StatusCode::SERVICE_UNAVAILABLE {
+            return Err(Error::new(ErrorKind::SandboxLost, "the container is about to end").temporary(true));
+        }
+        if reply.length.is_none() {
+            return Err(init_failed(NOT_INITIALISED.to_owned()));
+        }
+        if reply.status != StatusCode::OK {
+            return Err(init_failed(init_error(&reply.body)));
+        }
+        let listens = spec.limits.logs > 0 && spec.limits.concurrency == 1;
+        let output = match listens {
+            true => {
+                let query = LogQuery { since: began, follow: true };
+                let frames: Frames = container.engine.logs(&container.id, query).await?.boxed();
+                Some(Mutex::new(Follower::new(frames, sentinels)))
+            }
+            false => None,
+        };
+        Ok(Self {
+            spec: Arc::clone(spec),
+            entropy: Arc::clone(entropy),
+            name: format!("/{}", spec.name),
+            version: spec.version.to_string(),
+            output,
+        })
+    }
+
+    /// Runs an invocation.
+    pub(crate) async fn run(
+        &self,
+        container: &Container,
+        invocation: &Invocation,
+    ) -> Result<RunOutput, Error> {
+        // Until it is connected, user code does not run: it may do so elsewhere.
+        let lost = |text: &str| Error::new(ErrorKind::SandboxLost, text.to_owned()).temporary(true);
+        let mut connection = Connection::open(&container.address)
+            .await
+            .map_err(|error| lost("the container takes no connection any more").with_source(error))?;
+        let began = self.entropy.wall_clock();
+        let limit = self.spec.limits.timeout;
+        let request = request("/run", self.body(invocation, began));
+        let exchange = connection.request(request, MAX_RESULT + 1);
+        match timeout(limit, exchange).await {
+            Ok(Ok(reply)) => {
+                let outcome = of_run(&reply).ok_or_else(|| lost("the container is about to end"))?;
+                let ending = if reply.status == StatusCode::OK { Ending::Replied } else { Ending::Failed };
+                Ok(done(outcome, self.logs(began, ending).await))
+            }
+            Ok(Err(_)) => {
+                let outcome = container.autopsy().await.during_run()?;
+                Ok(done(outcome, self.logs(began, Ending::Failed).await))
+            }
+            Err(_) => {
+                if let Ok(Err(error)) = timeout(KILLING, container.engine.kill(&container.id)).await {
+                    tracing::debug!(%error, "a container that is overdue could not be killed");
+                }
+                Ok(done(Outcome::timed_out(limit), self.logs(began, Ending::Failed).await))
+            }
+        }
+    }
+
+    fn body(&self, invocation: &Invocation, began: Timestamp) -> Bytes {
+        let limit = self.spec.limits.timeout;
+        let deadline = began.after(limit).millis().to_string();
+        let action = RunAction {
+            namespace: invocation.namespace(&self.spec),
+            name: &self.name,
+            version: &self.version,
+            deadline: &deadline,
+        };
+        let extra = RunExtra {
+            attempt: invocation.attempt,
+            level: RunExtra::level_of(invocation.log_level),
+            remaining: u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX),
+            seed: self.entropy.next_u64(),
+        };
+        encode_run(&invocation.payload, invocation.id, &action, &extra)
+    }
+
+    async fn logs(&self, began: Timestamp, ending: Ending) -> Vec<LogLine> {
+        match &self.output {
+            Some(output) => output.lock().await.collect(began, self.spec.limits.logs, ending).await,
+            None => Vec::new(),
+        }
+    }
+}
+
+/// The environment of an action: its own, and what OpenWhisk adds.
+fn environment(spec: &ActionSpec, began: Timestamp) -> Map<String, Value> {
+    let deadline = began.after(spec.limits.timeout).millis().to_string();
+    let added = [
+        ("__OW_NAMESPACE", spec.name.namespace().to_owned()),
+        ("__OW_ACTION_NAME", format!("/{}", spec.name)),
+        ("__OW_ACTION_VERSION", spec.version.to_string()),
+        ("__OW_DEADLINE", deadline),
+    ];
+    let own = spec.env.iter().map(|(key, value)| (key.clone(), Value::from(value.clone())));
+    own.chain(added.map(|(key, value)| (key.to_owned(), Value::from(value)))).collect()
+}
+
+/// A request on a connection that is used once.
+fn request(path: &'static str, body: Bytes) -> Request<Full<Bytes>> {
+    let mut request = Request::new(Full::new(body));
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = http::Uri::from_static(path);
+    let headers = request.headers_mut();
+    headers.insert(HOST, HeaderValue::from_static("action"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    request
+}

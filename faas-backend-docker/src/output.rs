@@ -1,0 +1,284 @@
+//! What containers print, made into lines of the logs of activations.
+
+use std::time::Duration;
+
+use faas_core::guest::http::SENTINEL;
+use faas_core::log::{LineSplitter, LogBuffer, LogLine, RawLine, Stream};
+use faas_core::{ActivationId, Error, Timestamp};
+use futures_util::{Stream as Frames, StreamExt};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::engine::{Engine, LogFrame, LogQuery};
+
+/// The most that is kept of a line. Arbitrary: a little more than the largest log.
+const LONGEST: usize = (10 << 20) + 4;
+
+/// The notices of OpenWhisk where something of the output is missing.
+const INCOMPLETE: &str = "There was an issue while collecting your logs. Data might be missing.";
+const FAILED: &str = "The action did not initialize or run as expected. Log data might be missing.";
+
+/// How long a stream may be silent before its end is no longer waited for. Source: OpenWhisk.
+const IDLE: Duration = Duration::from_secs(2);
+
+/// How long output that has no mark at its end is waited for. Arbitrary: what the engine takes to pass it on.
+const UNMARKED_IDLE: Duration = Duration::from_millis(100);
+
+/// The lines of both streams of a container, each with the time when its beginning came.
+#[derive(Debug, Default)]
+struct Lines {
+    stdout: Partial,
+    stderr: Partial,
+}
+
+#[derive(Debug, Default)]
+struct Partial {
+    splitter: LineSplitter,
+    /// When the line began that has not ended.
+    began: Option<Timestamp>,
+}
+
+/// A line of a container's output.
+#[derive(Debug)]
+struct Line {
+    at: Timestamp,
+    stream: Stream,
+    text: String,
+}
+
+impl Lines {
+    /// Takes a piece of output, and hands over the lines that it ends.
+    fn take(&mut self, frame: &LogFrame, mut each: impl FnMut(Line)) {
+        let partial = match frame.stream {
+            Stream::Stdout => &mut self.stdout,
+            Stream::Stderr => &mut self.stderr,
+        };
+        let mut rest = &frame.bytes[..];
+        while !rest.is_empty() {
+            let began = *partial.began.get_or_insert(frame.at.unwrap_or_default());
+            let (line, after) = partial.splitter.take(rest, LONGEST);
+            if let Some(line) = line {
+                partial.began = None;
+                each(Line::new(began, frame.stream, &line));
+            }
+            rest = after;
+        }
+    }
+
+    /// Hands over the lines that have begun and not ended.
+    fn end(&mut self, mut each: impl FnMut(Line)) {
+        for (partial, stream) in [(&mut self.stdout, Stream::Stdout), (&mut self.stderr, Stream::Stderr)] {
+            let began = partial.began.take().unwrap_or_default();
+            if let Some(line) = partial.splitter.end() {
+                each(Line::new(began, stream, &line));
+            }
+        }
+    }
+}
+
+impl Line {
+    fn new(at: Timestamp, stream: Stream, line: &RawLine) -> Self {
+        Self { at, stream, text: String::from_utf8_lossy(&line.bytes).into_owned() }
+    }
+}
+
+/// The lines that an activation left in the output of a Rust guest that did not reply: those labelled with its id and,
+/// where nothing `else_runs` beside it, those without a label that came since it `began`.
+pub(crate) async fn left(
+    engine: &Engine,
+    container: &str,
+    activation: ActivationId,
+    began: Timestamp,
+    else_runs: bool,
+    limit: u64,
+) -> Result<Vec<LogLine>, Error> {
+    let mut logs = LogBuffer::new(limit);
+    let mut lines = Lines::default();
+    let mut take = |line: Line| match label(&line.text) {
+        Some((id, at, text)) if id == activation => {
+            logs.push(at, line.stream, text);
+        }
+        Some(_) => {}
+        None if else_runs || line.at < began => {}
+        None => {
+            logs.push(line.at, line.stream, &line.text);
+        }
+    };
+    let mut frames = engine.logs(container, LogQuery { since: began, follow: false }).await?;
+    while let Some(frame) = frames.next().await {
+        lines.take(&frame?, &mut take);
+    }
+    lines.end(&mut take);
+    Ok(logs.into_lines())
+}
+
+/// The label that a Rust guest puts before a line: the activation and the time.
+fn label(line: &str) -> Option<(ActivationId, Timestamp, &str)> {
+    let (id, rest) = line.split_once(' ')?;
+    let (at, text) = rest.split_once(' ')?;
+    Some((id.parse().ok().filter(|_| id.len() == 32)?, at.parse().ok()?, text))
+}
+
+/// The output of a container of another image, followed as it comes.
+pub(crate) struct Follower<F> {
+    frames: F,
+    lines: Lines,
+    sentinels: bool,
+}
+
+/// How the run ended whose output is collected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// With a reply, after which a runtime marks the end of its output.
+    Replied,
+    /// Not as it should.
+    Failed,
+}
+
+impl<F: Frames<Item = Result<LogFrame, Error>> + Send + Unpin> Follower<F> {
+    pub(crate) fn new(frames: F, sentinels: bool) -> Self {
+        Self { frames, lines: Lines::default(), sentinels }
+    }
+
+    /// Collects the lines of an activation that `began` then. What came before belongs to nobody.
+    ///
+    /// # Source
+    /// OpenWhisk's log collection: up to a sentinel on both streams, at most 2 s of silence, and twice as many seconds
+    /// altogether as the limit has MB, 10 at least.
+    pub(crate) async fn collect(&mut self, began: Timestamp, limit: u64, ending: Ending) -> Vec<LogLine> {
+        let seconds = (limit >> 20).max(5) * 2;
+        let end = Instant::now() + Duration::from_secs(seconds);
+        let waits_for_marks = self.sentinels && ending == Ending::Replied;
+        let idle = if waits_for_marks { IDLE } else { UNMARKED_IDLE };
+        let mut logs = LogBuffer::new(limit);
+        let mut missing = [Stream::Stdout, Stream::Stderr].to_vec();
+        let mut last = began;
+        let mut take = |line: Line| {
+            last = last.max(line.at);
+            if line.text.contains(SENTINEL) {
+                missing.retain(|stream| *stream != line.stream);
+            } else if line.at >= began {
+                logs.push(line.at, line.stream, &line.text);
+            } else {
+                tracing::debug!(text = line.text, "a container printed while no activation ran");
+            }
+            missing.is_empty()
+        };
+        let mut marked = false;
+        while !(waits_for_marks && marked) {
+            let next = timeout_at(end, timeout(idle, self.frames.next()));
+            let Ok(Ok(Some(Ok(frame)))) = next.await else { break };
+            self.lines.take(&frame, |line| marked = take(line));
+        }
+        self.lines.end(|line| marked = take(line));
+        let notice = match ending {
+            Ending::Failed => Some(FAILED),
+            Ending::Replied if waits_for_marks && !marked => Some(INCOMPLETE),
+            Ending::Replied => None,
+        };
+        let mut lines = logs.into_lines();
+        if let Some(text) = notice.filter(|_| limit > 0) {
+            lines.push(LogLine { at: last, stream: Stream::Stderr, text: text.to_owned() });
+        }
+        lines
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use bytes::Bytes;
+    use futures_util::stream;
+
+    use super::*;
+
+    fn frame(ms: u64, stream: Stream, text: &str) -> LogFrame {
+        LogFrame {
+            at: Some(Timestamp::from_millis(ms)),
+            stream,
+            bytes: Bytes::copy_from_slice(text.as_bytes()),
+        }
+    }
+
+    /// Frames that come at once, and then nothing more while the stream stays open.
+    fn open(frames: Vec<LogFrame>) -> impl Frames<Item = Result<LogFrame, Error>> + Send + Unpin {
+        stream::iter(frames.into_iter().map(Ok)).chain(stream::pending())
+    }
+
+    async fn collected(frames: Vec<LogFrame>, sentinels: bool, ending: Ending) -> Vec<String> {
+        let mut follower = Follower::new(open(frames), sentinels);
+        let lines = follower.collect(Timestamp::from_millis(100), 1000, ending).await;
+        lines.into_iter().map(|line| format!("{:?} {}", line.stream, line.text)).collect()
+    }
+
+    const MARK: &str = "XXX_THE_END_OF_A_WHISK_ACTIVATION_XXX\n";
+
+    #[tokio::test(start_paused = true)]
+    async fn lines_end_at_a_mark_on_both_streams_and_what_came_before_is_nobodys() {
+        let frames = vec![
+            frame(50, Stream::Stdout, "stray\n"),
+            frame(101, Stream::Stdout, "a long "),
+            frame(102, Stream::Stderr, "beside\n"),
+            frame(103, Stream::Stdout, &format!("line\n{MARK}")),
+            frame(104, Stream::Stderr, MARK),
+            frame(105, Stream::Stdout, "of the next one\n"),
+        ];
+        let begun = Instant::now();
+        let lines = collected(frames, true, Ending::Replied).await;
+        assert_eq!(lines, ["Stderr beside", "Stdout a long line"]);
+        assert!(begun.elapsed() < Duration::from_millis(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_mark_that_is_missing_is_waited_for_and_told() {
+        let begun = Instant::now();
+        let lines = collected(
+            vec![frame(101, Stream::Stdout, "one\n"), frame(102, Stream::Stdout, MARK)],
+            true,
+            Ending::Replied,
+        )
+        .await;
+        assert_eq!(lines, ["Stdout one", &format!("Stderr {INCOMPLETE}")]);
+        assert_eq!(begun.elapsed().as_millis() / 10, IDLE.as_millis() / 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failed_run_is_not_waited_for_and_says_so() {
+        let lines = collected(vec![frame(101, Stream::Stdout, "no end")], true, Ending::Failed).await;
+        assert_eq!(lines, ["Stdout no end", &format!("Stderr {FAILED}")]);
+        let lines = collected(vec![frame(101, Stream::Stdout, "plain\n")], false, Ending::Replied).await;
+        assert_eq!(lines, ["Stdout plain"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_endless_stream_is_cut_at_the_total_time() {
+        let count = Arc::new(Mutex::new(0_u64));
+        let counted = Arc::clone(&count);
+        let endless = stream::unfold((), move |()| {
+            let count = Arc::clone(&counted);
+            async move {
+                tokio::time::sleep(Duration::from_millis(500)).await;
+                *count.lock().unwrap() += 1;
+                Some((Ok(frame(200, Stream::Stdout, "again\n")), ()))
+            }
+        });
+        let begun = Instant::now();
+        let mut follower = Follower::new(endless.boxed(), true);
+        let lines = follower.collect(Timestamp::from_millis(100), 1000, Ending::Replied).await;
+        assert_eq!(begun.elapsed().as_secs(), 10);
+        assert_eq!(lines.last().unwrap().text, INCOMPLETE);
+        assert_eq!(*count.lock().unwrap(), 19);
+    }
+
+    #[test]
+    fn a_label_is_told_from_text_that_only_looks_like_one() {
+        let id = ActivationId::from_u128(7);
+        let at = Timestamp::from_millis(5);
+        let line = format!("{id} {at} hello there");
+        assert_eq!(label(&line), Some((id, at, "hello there")));
+        assert_eq!(label(&format!("{id} {at} ")), Some((id, at, "")));
+        for text in ["", "hello", "a b c", &format!("{id} today x"), &format!("{id}0 {at} x")] {
+            assert_eq!(label(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! How a container is made: the one place that decides what it is kept from.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use bollard::models::{
+    ContainerCreateBody, HostConfig, HostConfigLogConfig, Mount, MountType, PortBinding, ResourcesUlimits,
+};
+use faas_core::MemoryMib;
+use faas_core::guest::http::{EGRESS, PORT, SOCKET};
+
+use crate::config::Hardening;
+use crate::home::{EGRESS_SOCKET, GUEST_SOCKET};
+
+/// The folder within a container that its host shares.
+const SHARED: &str = "/faas";
+
+/// The least memory that an engine gives a container. Source: Docker's.
+const LEAST_MEMORY: MemoryMib = MemoryMib::new(6);
+
+/// How a container is reached and what it reaches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Link {
+    /// It has no network, and shares a folder for sockets.
+    Socket,
+    /// It is in this network and is reached at its address.
+    Network(String),
+    /// It is in the engine's default network, and a port of the engine's machine leads to it.
+    Published,
+}
+
+/// What a container is made of, apart from its folder and its labels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Recipe {
+    pub(crate) image: String,
+    pub(crate) memory: MemoryMib,
+    pub(crate) link: Link,
+    pub(crate) user: Option<String>,
+    pub(crate) writes_root: bool,
+}
+
+impl Recipe {
+    /// The request for the engine.
+    pub(crate) fn body(
+        &self,
+        hardening: &Hardening,
+        shared: Option<&Path>,
+        labels: &BTreeMap<String, String>,
+    ) -> ContainerCreateBody {
+        let variables = match self.link {
+            Link::Socket => vec![
+                format!("{SOCKET}={SHARED}/{GUEST_SOCKET}"),
+                format!("{EGRESS}={SHARED}/{EGRESS_SOCKET}"),
+            ],
+            // What lets OpenWhisk's runtimes run several activations at once; whether they do, the action says.
+            Link::Network(_) | Link::Published => vec!["__OW_ALLOW_CONCURRENT=true".to_owned()],
+        };
+        let user = self.user.as_ref().unwrap_or(&hardening.user);
+        let exposed = matches!(self.link, Link::Published).then(|| vec![port()]);
+        ContainerCreateBody {
+            image: Some(self.image.clone()),
+            user: Some(user.clone()),
+            env: Some(variables),
+            labels: Some(labels.clone().into_iter().collect()),
+            exposed_ports: exposed,
+            host_config: Some(self.host_config(hardening, shared)),
+            // Whoever prints is heard by the engine alone.
+            attach_stdin: Some(false),
+            attach_stdout: Some(false),
+            attach_stderr: Some(false),
+            open_stdin: Some(false),
+            tty: Some(false),
+            ..ContainerCreateBody::default()
+        }
+    }
+
+    fn host_config(&self, hardening: &Hardening, shared: Option<&Path>) -> HostConfig {
+        let memory = i64::from(self.memory.max(LEAST_MEMORY).mib()) << 20;
+        let mut security = vec!["no-new-privileges".to_owned()];
+        security.extend(hardening.seccomp.iter().map(|profile| format!("seccomp={profile}")));
+        let open_files = ResourcesUlimits {
+            name: Some("nofile".to_owned()),
+            soft: Some(hardening.open_files),
+            hard: Some(hardening.open_files),
+        };
+        let (driver, options) = &hardening.log_driver;
+        let loopback = PortBinding { host_ip: Some("127.0.0.1".to_owned()), host_port: Some(String::new()) };
+        let (network, ports) = match &self.link {
+            Link::Socket => ("none".to_owned(), None),
+            Link::Network(name) => (name.clone(), None),
+            Link::Published => ("bridge".to_owned(), Some(HashMap::from([(port(), Some(vec![loopback]))]))),
+        };
+        let tmp = format!("rw,noexec,nosuid,nodev,size={}m,mode=1777", hardening.tmp.mib());
+        HostConfig {
+            // Everything that containers must not have; a test looks at each from inside.
+            cap_drop: Some(vec!["ALL".to_owned()]),
+            security_opt: Some(security),
+            privileged: Some(false),
+            readonly_rootfs: Some(!self.writes_root),
+            tmpfs: Some(HashMap::from([("/tmp".to_owned(), tmp)])),
+            memory: Some(memory),
+            memory_swap: Some(memory),
+            pids_limit: Some(hardening.pids),
+            ulimits: Some(vec![open_files]),
+            // As many shares as MiB, so that processors are divided as memory is. Source: OpenWhisk.
+            cpu_shares: Some(i64::from(self.memory.mib()).max(2)),
+            init: Some(true),
+            network_mode: Some(network),
+            port_bindings: ports,
+            ipc_mode: Some("private".to_owned()),
+            mounts: shared.map(|folder| vec![mount(folder)]),
+            runtime: hardening.runtime.clone(),
+            log_config: Some(HostConfigLogConfig {
+                typ: Some(driver.clone()),
+                config: Some(options.clone().into_iter().collect()),
+            }),
+            ..HostConfig::default()
+        }
+    }
+}
+
+fn port() -> String {
+    format!("{PORT}/tcp")
+}
+
+/// The one folder of the host that a container sees: empty but for its own sockets.
+fn mount(folder: &Path) -> Mount {
+    Mount {
+        typ: Some(MountType::BIND),
+        source: Some(folder.display().to_string()),
+        target: Some(SHARED.to_owned()),
+        read_only: Some(false),
+        ..Mount::default()
+    }
+}

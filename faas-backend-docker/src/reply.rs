@@ -1,0 +1,119 @@
+//! What replies mean.
+//!
+//! # Source
+//! Apache OpenWhisk's action interface: the mapping of `/init` and `/run`.
+
+use faas_core::activation::Usage;
+use faas_core::log::LogLine;
+use faas_core::outcome::MAX_RESULT;
+use faas_core::{Error, ErrorKind, Outcome, RunOutput};
+use http::StatusCode;
+use serde_json::Value;
+
+use crate::connection::Received;
+
+/// The most that is shown of a reply that is none, in bytes. Arbitrary.
+const SHOWN: usize = 1024;
+
+/// What a container of another image replied to `/run`; `None` where it is about to end and takes no work.
+pub(crate) fn of_run(reply: &Received) -> Option<Outcome> {
+    if reply.status == StatusCode::SERVICE_UNAVAILABLE {
+        return None;
+    }
+    let Some(length) = reply.length.and_then(|length| usize::try_from(length).ok()) else {
+        return Some(Outcome::exited());
+    };
+    if length > MAX_RESULT {
+        return Some(Outcome::oversized(&reply.body, length, MAX_RESULT));
+    }
+    if reply.body.len() < length {
+        return Some(Outcome::exited());
+    }
+    if reply.status == StatusCode::OK {
+        return Some(Outcome::from_foreign_reply(reply.body.to_vec()));
+    }
+    Some(Outcome::developer_error(error_field(&reply.body).unwrap_or_else(|| {
+        format!("The action did not produce a valid JSON or JSON Array response: {}", shown(&reply.body))
+    })))
+}
+
+/// The text of what a container replied to `/init` when it failed.
+pub(crate) fn init_error(body: &[u8]) -> String {
+    error_field(body).unwrap_or_else(|| format!("The action failed during initialization: {}", shown(body)))
+}
+
+/// The error of user code that failed to initialise: its message is the text of the outcome.
+pub(crate) fn init_failed(text: String) -> Error {
+    Error::new(ErrorKind::InitFailed, text)
+}
+
+/// The output of a run that has nothing but an outcome and logs.
+pub(crate) fn done(outcome: Outcome, logs: Vec<LogLine>) -> RunOutput {
+    RunOutput { outcome, logs, emitted: Vec::new(), usage: Usage::default() }
+}
+
+/// The field `error` of an object, as text.
+fn error_field(body: &[u8]) -> Option<String> {
+    let Ok(Value::Object(mut fields)) = serde_json::from_slice(body) else { return None };
+    Some(match fields.remove("error")? {
+        Value::String(text) => text,
+        value => value.to_string(),
+    })
+}
+
+fn shown(body: &[u8]) -> String {
+    String::from_utf8_lossy(&body[..body.len().min(SHOWN)]).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http::HeaderMap;
+
+    use super::*;
+
+    fn received(status: u16, body: &str) -> Received {
+        Received {
+            status: StatusCode::from_u16(status).unwrap(),
+            headers: HeaderMap::new(),
+            body: Bytes::copy_from_slice(body.as_bytes()),
+            length: Some(body.len() as u64),
+        }
+    }
+
+    fn outcome(status: u16, body: &str) -> Outcome {
+        of_run(&received(status, body)).unwrap()
+    }
+
+    #[test]
+    fn replies_to_run_map_as_in_openwhisk() {
+        assert_eq!(outcome(200, "{\"a\":1}").result().as_str(), "{\"a\":1}");
+        assert_eq!(outcome(200, "[1]").result().as_str(), "[1]");
+        assert_eq!(outcome(200, "{\"error\":\"no\",\"b\":1}"), Outcome::application_error("no"));
+        assert_eq!(outcome(502, "{\"error\":\"boom\"}"), Outcome::developer_error("boom"));
+        let invalid = "The action did not produce a valid JSON or JSON Array response:";
+        assert_eq!(outcome(502, "oops"), Outcome::developer_error(format!("{invalid} oops")));
+        assert_eq!(outcome(200, "3"), Outcome::developer_error(format!("{invalid} 3")));
+        assert_eq!(outcome(200, ""), Outcome::developer_error(format!("{invalid} ")));
+        assert_eq!(of_run(&received(503, "{}")), None);
+    }
+
+    #[test]
+    fn a_reply_without_its_length_or_of_less_is_none() {
+        let chunked = Received { length: None, ..received(200, "{}") };
+        assert_eq!(of_run(&chunked), Some(Outcome::exited()));
+        let partial = Received { length: Some(9), ..received(200, "{}") };
+        assert_eq!(of_run(&partial), Some(Outcome::exited()));
+        let large = Received { length: Some(MAX_RESULT as u64 + 1), ..received(200, "{\"a\":") };
+        let error = of_run(&large).and_then(|outcome| outcome.error()).unwrap();
+        assert!(error.contains("exceeded the allowed length: 1048577 > 1048576 bytes"), "{error}");
+        assert!(error.ends_with("The truncated response was: {\"a\":"), "{error}");
+    }
+
+    #[test]
+    fn a_failed_init_says_why() {
+        assert_eq!(init_error(b"{\"error\":\"no such file\"}"), "no such file");
+        assert_eq!(init_error(b"{\"error\":{\"code\":1}}"), "{\"code\":1}");
+        assert_eq!(init_error(b"oops"), "The action failed during initialization: oops");
+    }
+}

@@ -1,0 +1,223 @@
+//! Where containers are made: what all of them share.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+
+use bollard::models::NetworkCreateRequest;
+use faas_core::guest::http::PORT;
+use faas_core::http::HttpClient;
+use faas_core::{Entropy, Error, ErrorKind, MemoryMib, Shape};
+use tokio::sync::{Mutex, OnceCell};
+
+use crate::config::{DockerConfig, Transport};
+use crate::connection::Address;
+use crate::engine::Engine;
+use crate::home::Home;
+use crate::reaper::Reaper;
+use crate::recipe::{Link, Recipe};
+
+/// The labels of containers and networks: the pool that they belong to, and the process that made them.
+pub(crate) const POOL: &str = "io.faas.pool";
+pub(crate) const HOME: &str = "io.faas.home";
+pub(crate) const EPOCH: &str = "io.faas.epoch";
+
+/// What all containers of a backend share.
+pub(crate) struct Site {
+    pub(crate) config: DockerConfig,
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) home: Arc<Home>,
+    pub(crate) entropy: OnceLock<Arc<Entropy>>,
+    pub(crate) http: Option<Arc<dyn HttpClient>>,
+    reaper: OnceLock<Reaper>,
+    /// The network of containers without a socket, once it is made.
+    network: OnceCell<String>,
+    /// How the containers of a shape are made.
+    plans: RwLock<BTreeMap<Shape, Arc<Plan>>>,
+    /// Held while an image is got, so that it is got once.
+    providing: Mutex<()>,
+}
+
+/// How the containers of a shape are made, and what is known of the server within.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Plan {
+    pub(crate) image: Image,
+    pub(crate) memory: MemoryMib,
+    /// Whether the guest is one of this library.
+    pub(crate) is_own: bool,
+    /// Whether it is given the network.
+    pub(crate) reaches_out: bool,
+    /// Whether the end of an activation is marked in the output.
+    pub(crate) sentinels: bool,
+    pub(crate) user: Option<String>,
+    pub(crate) writes_root: bool,
+}
+
+/// An image, and where it comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Image {
+    /// The file of an artifact.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The image's name.
+        name: String,
+    },
+    /// A registry, unless the engine has it.
+    Registry(String),
+}
+
+impl Image {
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::File { name, .. } | Self::Registry(name) => name,
+        }
+    }
+}
+
+impl Site {
+    pub(crate) fn new(config: DockerConfig, home: Home, http: Option<Arc<dyn HttpClient>>) -> Self {
+        let engine = Arc::new(Engine::new(config.host.clone(), config.engine_timeout));
+        Self {
+            config,
+            engine,
+            home: Arc::new(home),
+            entropy: OnceLock::new(),
+            http,
+            reaper: OnceLock::new(),
+            network: OnceCell::new(),
+            plans: RwLock::default(),
+            providing: Mutex::new(()),
+        }
+    }
+
+    /// The reaper, which runs where it is first needed.
+    pub(crate) fn reaper(&self) -> Result<&Reaper, Error> {
+        if tokio::runtime::Handle::try_current().is_err() {
+            return Err(Error::new(ErrorKind::Internal, "the Docker backend needs a runtime of tokio"));
+        }
+        Ok(self.reaper.get_or_init(|| Reaper::start(Arc::clone(&self.engine))))
+    }
+
+    pub(crate) fn entropy(&self) -> &Arc<Entropy> {
+        self.entropy.get_or_init(|| Arc::new(Entropy::system()))
+    }
+
+    /// The labels by which what this process makes is found.
+    pub(crate) fn labels(&self) -> BTreeMap<String, String> {
+        let labels = [(POOL, &self.config.pool), (HOME, &self.home.identity), (EPOCH, &self.home.epoch)];
+        labels.into_iter().map(|(key, value)| (key.to_owned(), value.clone())).collect()
+    }
+
+    /// Sees to it that the image is there.
+    pub(crate) async fn provide(&self, image: &Image) -> Result<(), Error> {
+        let _once = self.providing.lock().await;
+        match image {
+            Image::File { path, name } if !self.engine.has_image(name).await? => {
+                self.engine.load_image(path).await?;
+                if self.engine.has_image(name).await? {
+                    return Ok(());
+                }
+                let text = format!("the file {} does not contain the image '{name}'", path.display());
+                Err(Error::new(ErrorKind::InvalidArgument, text))
+            }
+            Image::File { .. } => Ok(()),
+            Image::Registry(name) => self.engine.ensure_image(name, self.config.pull).await,
+        }
+    }
+
+    /// What the containers of a plan are made of.
+    pub(crate) async fn recipe(&self, plan: &Plan) -> Result<Recipe, Error> {
+        let link = match self.transport().await? {
+            Transport::Local if plan.is_own => Link::Socket,
+            Transport::Published => Link::Published,
+            _ if plan.reaches_out => Link::Network("bridge".to_owned()),
+            _ => Link::Network(self.network().await?.to_owned()),
+        };
+        Ok(Recipe {
+            image: plan.image.name().to_owned(),
+            memory: plan.memory,
+            link,
+            user: plan.user.clone(),
+            writes_root: plan.writes_root,
+        })
+    }
+
+    /// How containers are talked to; never `Auto`.
+    pub(crate) async fn transport(&self) -> Result<Transport, Error> {
+        Ok(match self.config.transport {
+            Transport::Auto if self.engine.is_local().await? => Transport::Local,
+            Transport::Auto => Transport::Published,
+            transport => transport,
+        })
+    }
+
+    /// The network of this process, which leads nowhere.
+    async fn network(&self) -> Result<&str, Error> {
+        let made = self.network.get_or_try_init(async || {
+            let name = format!("faas-{}", self.home.epoch);
+            let request = NetworkCreateRequest {
+                name: name.clone(),
+                internal: Some(true),
+                labels: Some(self.labels().into_iter().collect()),
+                // Containers of different actions must not reach each other. Source: the options of Docker's bridges.
+                options: Some(HashMap::from([(
+                    "com.docker.network.bridge.enable_icc".to_owned(),
+                    "false".to_owned(),
+                )])),
+                ..NetworkCreateRequest::default()
+            };
+            self.engine.create_network(request).await.map(|()| name)
+        });
+        made.await.map(String::as_str)
+    }
+
+    /// The address of the server in a container that just started.
+    pub(crate) async fn address(&self, id: &str, link: &Link) -> Result<Address, Error> {
+        let network = match link {
+            Link::Network(network) => network.as_str(),
+            Link::Socket | Link::Published => "bridge",
+        };
+        let (address, port) = self.engine.reach(id, network).await?;
+        let unreachable = |what: &str| {
+            let text = format!("the container has no {what}, so that it cannot be reached");
+            Error::new(ErrorKind::Internal, text).with_context("container", id)
+        };
+        if let Link::Published = link {
+            let port = port.ok_or_else(|| unreachable("published port"))?;
+            return Ok(Address::Tcp(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port)));
+        }
+        let address = address.and_then(|address| address.parse::<IpAddr>().ok());
+        let address = address.ok_or_else(|| unreachable("address"))?;
+        Ok(Address::Tcp(SocketAddr::new(address, PORT)))
+    }
+
+    /// Remembers how containers of a shape are made.
+    pub(crate) fn plan(&self, shape: Shape, plan: Plan) {
+        let mut plans = self.plans.write().unwrap_or_else(PoisonError::into_inner);
+        plans.entry(shape).or_insert_with(|| Arc::new(plan));
+    }
+
+    /// How containers of a shape are made.
+    pub(crate) fn planned(&self, shape: &Shape) -> Result<Arc<Plan>, Error> {
+        let plans = self.plans.read().unwrap_or_else(PoisonError::into_inner);
+        plans.get(shape).cloned().ok_or_else(|| {
+            Error::new(
+                ErrorKind::Internal,
+                format!("nobody has said how containers of shape {shape:?} are made"),
+            )
+        })
+    }
+
+    /// Removes what this process has made besides containers.
+    pub(crate) async fn close(&self) -> Result<(), Error> {
+        if let Some(reaper) = self.reaper.get() {
+            reaper.finish().await;
+        }
+        match self.network.get() {
+            Some(network) => self.engine.remove_network(network).await,
+            None => Ok(()),
+        }
+    }
+}
