@@ -15,7 +15,7 @@ use faas_core::context::Emitted;
 use faas_core::guest::wasi::HEADER;
 use faas_core::guest::wasi::Reply as ReplyKind;
 use faas_core::http::HttpClient;
-use faas_core::log::{LogLine, Stream};
+use faas_core::log::{LogLine, RawLine, Stream};
 use faas_core::{ActionSpec, ActivationId, Entropy, Error, Invocation, Payload, Timestamp};
 use tokio::time::Instant;
 use tracing::level_filters::LevelFilter;
