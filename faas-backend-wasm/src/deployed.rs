@@ -79,6 +79,10 @@ fn reuse(spec: &ActionSpec) -> Result<Option<u64>, Error> {
     let uses = uses.ok_or_else(|| {
         refused(spec, format!("annotation '{REUSE}' is {value}, not how often an instance may run, from 1"))
     })?;
+    if spec.needs_fresh_sandbox() {
+        let text = format!("'{REUSE}' and '{}' contradict each other", ActionSpec::FRESH_SANDBOX);
+        return Err(refused(spec, text));
+    }
     if spec.limits.concurrency > 1 {
         let text = format!("an instance runs once at a time: with '{REUSE}' the concurrency must be 1");
         return Err(refused(spec, text));

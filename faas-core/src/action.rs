@@ -242,6 +242,10 @@ impl fmt::Debug for ActionSpec {
 }
 
 impl ActionSpec {
+    /// The annotation of an action that has each activation run in a sandbox that nothing ran in before: anything but
+    /// `false`, `0`, `""` and `null`. A backend without sandboxes refuses such an action.
+    pub const FRESH_SANDBOX: &'static str = "fresh-sandbox";
+
     /// An action called `name` with default limits, no parameters and no code.
     ///
     /// # Errors
@@ -312,6 +316,12 @@ impl ActionSpec {
         self
     }
 
+    /// Whether each activation needs a sandbox that nothing ran in before; see [`FRESH_SANDBOX`](Self::FRESH_SANDBOX).
+    #[must_use]
+    pub fn needs_fresh_sandbox(&self) -> bool {
+        self.annotations.get(Self::FRESH_SANDBOX).is_some_and(is_true)
+    }
+
     /// The same action on the backend of that name.
     #[must_use]
     pub fn on_backend(mut self, backend: impl Into<String>) -> Self {
@@ -326,12 +336,26 @@ impl ActionSpec {
     pub fn check(&self) -> Result<(), Error> {
         let checked = self.limits.check().and_then(|()| self.egress.check_patterns());
         checked.map_err(|error| error.with_context("action", &self.name))?;
+        if self.needs_fresh_sandbox() && self.limits.concurrency > 1 {
+            let text = format!("with '{}' the concurrency must be 1", Self::FRESH_SANDBOX);
+            return Err(Error::new(ErrorKind::InvalidArgument, text).with_context("action", &self.name));
+        }
         if self.retry.retries > RetryPolicy::MAX_RETRIES {
             let text =
                 format!("retries {} is out of range: 0 to {}", self.retry.retries, RetryPolicy::MAX_RETRIES);
             return Err(Error::new(ErrorKind::InvalidArgument, text).with_context("action", &self.name));
         }
         Ok(())
+    }
+}
+
+/// Whether an annotation counts as true. Source: OpenWhisk.
+fn is_true(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => false,
+        Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::String(text) => !text.is_empty(),
+        Value::Bool(true) | Value::Array(_) | Value::Object(_) => true,
     }
 }
 

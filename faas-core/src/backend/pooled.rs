@@ -28,7 +28,8 @@ mod tests;
 /// # Behavior
 /// - A run that does not stop at the action's timeout by itself is dropped, without its logs, once
 ///   [`Capability::timeout_granularity`] is over too.
-/// - A sandbox is used again after a success and an application error, and destroyed after anything else.
+/// - A sandbox is used again after a success and an application error, and destroyed after anything else. That of an
+///   action that needs a fresh one each time ([`ActionSpec::FRESH_SANDBOX`]) is always destroyed.
 /// - A sandbox is returned before the permit is.
 pub struct Pooled<P> {
     info: BackendInfo,
@@ -92,6 +93,8 @@ impl<F: SandboxFactory> Pooled<WarmPool<F>> {
 /// What a deployment of a pooled backend keeps.
 struct Deployed {
     backend: Arc<()>,
+    /// Whether each activation needs a sandbox that nothing ran in before.
+    fresh: bool,
     /// Set before its sandboxes are removed: an invocation that comes later destroys its own.
     removed: AtomicBool,
 }
@@ -111,7 +114,11 @@ impl<P: ContainerPool> Backend for Pooled<P> {
         let refused = |error: Error| error.with_operation("deploy").with_context("action", &spec.name);
         self.check(&spec).map_err(refused)?;
         self.pool.prepare(&spec).await.map_err(refused)?;
-        let state = Deployed { backend: Arc::clone(&self.identity), removed: AtomicBool::new(false) };
+        let state = Deployed {
+            backend: Arc::clone(&self.identity),
+            fresh: spec.needs_fresh_sandbox(),
+            removed: AtomicBool::new(false),
+        };
         Ok(Deployment::new(spec, state))
     }
 
@@ -155,7 +162,7 @@ impl<P: ContainerPool> Backend for Pooled<P> {
             };
             let reusable = matches!(output.outcome.status(), Status::Success | Status::ApplicationError);
             let origin = lease.origin();
-            if reusable && !deployed.removed.load(Ordering::Acquire) {
+            if reusable && !deployed.fresh && !deployed.removed.load(Ordering::Acquire) {
                 lease.keep_at(ended);
             } else {
                 drop(lease);

@@ -35,8 +35,8 @@ needs! {
     isolates: |facts| facts.capability.isolates, "it does not isolate actions from the host";
     /// Something of a run is left to see for a later one.
     reuses_instances: |facts| !facts.capability.fresh_instance, "each activation has a fresh instance";
-    /// Nothing of a run is left for a later one.
-    fresh_instances: |facts| facts.capability.fresh_instance, "instances are used again";
+    /// Nothing of a run is left for a later one, always or where an action asks for it.
+    fresh_instances: |facts| facts.capability.fresh_instance || facts.pooled, "it has no sandboxes to make anew";
     /// Sandboxes can be made ready ahead of invocations.
     prewarms: |facts| facts.capability.prewarms, "it does not prewarm";
     /// It keeps a pool that it tells about.

@@ -39,7 +39,9 @@ pub async fn state_is_built_once_and_shared_by_later_runs(subject: &BackendSubje
 
 /// Where each activation has a fresh instance, nothing is left of earlier ones.
 pub async fn a_fresh_instance_remembers_nothing(subject: &BackendSubject) -> Vec<Entry> {
-    let stage = Stage::new(subject).await;
+    let mut spec = fixtures::spec("echo");
+    spec.annotations.insert(ActionSpec::FRESH_SANDBOX.to_owned(), json!(true));
+    let stage = Stage::with(subject, spec).await;
     for _ in 0..3 {
         let seen = remembered(&stage.invoke("echo", remember("left")).await);
         assert_eq!((seen.runs, seen.text), (1, None));

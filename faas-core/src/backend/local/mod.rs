@@ -289,6 +289,14 @@ impl Backend for LocalBackend {
         self.check_open()?;
         spec.check()?;
         self.info.capability.check_timeout(spec.limits.timeout)?;
+        if spec.needs_fresh_sandbox() {
+            let text = format!(
+                "it asks by '{}' for a sandbox of its own each time, and backend '{}' has none",
+                ActionSpec::FRESH_SANDBOX,
+                self.info.name
+            );
+            return Err(Error::new(ErrorKind::Unsupported, text).with_context("action", &spec.name));
+        }
         let deployed = Deployed::new(Arc::clone(&spec), Arc::clone(self.host()))?;
         Ok(Deployment::new(spec, deployed))
     }
