@@ -1,0 +1,182 @@
+//! A runtime of somebody else's: it speaks the action interface as far as it is told to, and no further.
+//!
+//! It is the program of a container image. What it does with `/init` stands in the code that it is given, as JSON of a
+//! [`Play`]; what it does with `/run` in the input. Where there is none, it answers as OpenWhisk's runtimes do.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a runtime's output is its log")]
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::exit;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+/// What is done with a request.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Play {
+    /// Printed to standard output, with a line feed.
+    stdout: Vec<String>,
+    /// Printed to standard error.
+    stderr: Vec<String>,
+    /// So many KiB are printed to standard output without a line feed.
+    flood_kib: usize,
+    /// The mark at the end of the output is left out.
+    no_mark: bool,
+    /// How long to wait before answering.
+    wait_ms: u64,
+    /// The status of the answer.
+    status: Option<u16>,
+    /// The body of the answer; the input without it.
+    body: Option<String>,
+    /// The bytes of the whole answer, instead of both.
+    raw: Option<String>,
+    /// The answer is as long as this many KiB.
+    large_kib: usize,
+    /// A header of so many KiB is part of the answer.
+    header_kib: usize,
+    /// How long to wait between two bytes of the answer.
+    trickle_ms: u64,
+    /// The answer is given so often.
+    times: Option<usize>,
+    /// The program ends with this code before it answers.
+    exit: Option<i32>,
+    /// The connection is closed without an answer.
+    hang_up: bool,
+    /// No answer ever comes, and the connection stays open.
+    never: bool,
+    /// Memory is taken until there is no more.
+    grow: bool,
+    /// What was sent to `/init` is the result.
+    tell_init: bool,
+}
+
+const MARK: &str = "XXX_THE_END_OF_A_WHISK_ACTIVATION_XXX";
+
+fn main() -> io::Result<()> {
+    if std::env::args().nth(1).as_deref() == Some("--exit") {
+        exit(3);
+    }
+    let listener = TcpListener::bind("0.0.0.0:8080")?;
+    let mut init = Value::Null;
+    for connection in listener.incoming() {
+        let mut connection = connection?;
+        while let Some((path, body)) = read(&connection)? {
+            let request: Value = serde_json::from_slice(&body).unwrap_or_default();
+            let value = &request["value"];
+            let play = match path.as_str() {
+                "/init" => {
+                    init = request.clone();
+                    serde_json::from_str(value["code"].as_str().unwrap_or("{}")).unwrap_or_default()
+                }
+                _ => serde_json::from_value(value.clone()).unwrap_or_default(),
+            };
+            if !act(&mut connection, &path, &play, value, &init)? {
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Reads a request: its path and its body.
+fn read(connection: &TcpStream) -> io::Result<Option<(String, Vec<u8>)>> {
+    let mut reader = BufReader::new(connection);
+    let mut line = String::new();
+    if reader.read_line(&mut line)? == 0 {
+        return Ok(None);
+    }
+    let path = line.split(' ').nth(1).unwrap_or_default().to_owned();
+    let mut length = 0;
+    loop {
+        let mut header = String::new();
+        reader.read_line(&mut header)?;
+        let Some((name, value)) = header.split_once(':') else { break };
+        if name.eq_ignore_ascii_case("content-length") {
+            length = value.trim().parse().unwrap_or(0);
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body)?;
+    Ok(Some((path, body)))
+}
+
+/// Does what is to be done with a request; whether the connection goes on.
+fn act(connection: &mut TcpStream, path: &str, play: &Play, value: &Value, init: &Value) -> io::Result<bool> {
+    print(play)?;
+    if path == "/run" && !play.no_mark {
+        println!("{MARK}");
+        eprintln!("{MARK}");
+    }
+    std::thread::sleep(Duration::from_millis(play.wait_ms));
+    if play.grow {
+        let mut held = Vec::new();
+        loop {
+            held.push(std::hint::black_box(vec![1_u8; 1 << 20]));
+        }
+    }
+    if let Some(code) = play.exit {
+        exit(code);
+    }
+    if play.never {
+        std::thread::sleep(Duration::from_secs(3600));
+    }
+    if play.hang_up {
+        return Ok(false);
+    }
+    let answer = answer(path, play, value, init);
+    for _ in 0..play.times.unwrap_or(1) {
+        if play.trickle_ms == 0 {
+            connection.write_all(&answer)?;
+        } else {
+            for byte in &answer {
+                connection.write_all(std::slice::from_ref(byte))?;
+                std::thread::sleep(Duration::from_millis(play.trickle_ms));
+            }
+        }
+    }
+    connection.flush()?;
+    Ok(false)
+}
+
+fn print(play: &Play) -> io::Result<()> {
+    for line in &play.stdout {
+        println!("{line}");
+    }
+    for line in &play.stderr {
+        eprintln!("{line}");
+    }
+    let piece = [b'x'; 1024];
+    let mut stdout = io::stdout().lock();
+    for _ in 0..play.flood_kib {
+        stdout.write_all(&piece)?;
+    }
+    if play.flood_kib > 0 {
+        stdout.write_all(b"\n")?;
+    }
+    stdout.flush()
+}
+
+fn answer(path: &str, play: &Play, value: &Value, init: &Value) -> Vec<u8> {
+    if let Some(raw) = &play.raw {
+        return raw.clone().into_bytes();
+    }
+    let body = match &play.body {
+        _ if play.large_kib > 0 => json!({ "a": "y".repeat(play.large_kib << 10) }).to_string(),
+        Some(body) => body.clone(),
+        None if path == "/init" => json!({ "ok": true }).to_string(),
+        None if play.tell_init => init.to_string(),
+        None => value.to_string(),
+    };
+    let status = play.status.unwrap_or(200);
+    let header = match play.header_kib {
+        0 => String::new(),
+        kib => format!("x-large: {}\r\n", "z".repeat(kib << 10)),
+    };
+    let length = body.len();
+    format!(
+        "HTTP/1.1 {status} Told\r\nContent-Type: application/json\r\n{header}Content-Length: {length}\r\n\r\n{body}"
+    )
+    .into_bytes()
+}

@@ -1,0 +1,17 @@
+//! Faults of containers, of what runs in them, and of the engine: what is tried, and that the backend and all others
+//! who run on it survive it.
+//!
+//! They run on a real engine. Every test ends in [`site::Site::end`], or checks by itself, that neighbours succeed and
+//! that no container, network, folder or task is left behind.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test that fails should panic, in the functions that tests share too"
+)]
+
+mod hardening;
+mod puppet;
+mod site;
