@@ -193,7 +193,7 @@ pub async fn crowd(input: Take) -> Value {
             until_refused(|| File::open("/proc/self/status").map(|file| held.push(file)))
         }
     };
-    json!({ "count": count, "error": error.to_string() })
+    json!({ "count": count, "refused": error.to_string() })
 }
 
 fn until_refused(mut more: impl FnMut() -> io::Result<()>) -> (u32, io::Error) {

@@ -135,7 +135,7 @@ async fn bombs_of_threads_processes_and_files_go_off_inside_alone() {
     for (of, least, most) in [("threads", 500, 1024), ("processes", 20, 1024), ("files", 900, 1024)] {
         let took = site.result("crowd", json!({ "of": of })).await;
         assert!((least..most).contains(&took["count"].as_u64().unwrap()), "{of}: {took}");
-        let error = took["error"].as_str().unwrap();
+        let error = took["refused"].as_str().unwrap();
         assert!(
             error.contains("temporarily unavailable") || error.contains("Too many open files"),
             "{of}: {error}"
