@@ -27,6 +27,14 @@ pub struct Artifact {
     pub took: Duration,
 }
 
+impl Artifact {
+    /// The module or the archive of the image.
+    #[must_use]
+    pub fn file(&self) -> PathBuf {
+        self.folder.join(&self.manifest.file)
+    }
+}
+
 impl fmt::Display for Artifact {
     /// One line: `greet in 6.5 s: 3 actions, 446 KiB, target/faas/greet/wasm`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -42,7 +50,7 @@ impl fmt::Display for Artifact {
     }
 }
 
-/// A module or a program that was just built, before it is put where backends find it.
+/// A module or an image that was just built, before it is put where backends find it.
 pub(crate) struct Product<'a> {
     /// The backend.
     pub(crate) backend: &'static str,
@@ -52,6 +60,8 @@ pub(crate) struct Product<'a> {
     pub(crate) bytes: &'a [u8],
     /// The compiler, as it prints its version.
     pub(crate) toolchain: &'a str,
+    /// The reference of the image in the file, if it is one.
+    pub(crate) image: Option<&'a str>,
 }
 
 /// The folder for what the crate is built to for one backend.
@@ -77,7 +87,8 @@ pub(crate) fn publish(
             && present.backend == product.backend
             && present.package == app.name
             && present.version == app.version
-            && present.toolchain == product.toolchain;
+            && present.toolchain == product.toolchain
+            && present.image.as_deref() == product.image;
         if same {
             return Ok((present, true));
         }
@@ -92,6 +103,7 @@ pub(crate) fn publish(
         size,
         kind: "rust".to_owned(),
         toolchain: product.toolchain.to_owned(),
+        image: product.image.map(str::to_owned),
         description: describe(product.bytes)?,
     };
     let text = serde_json::to_vec_pretty(&manifest)

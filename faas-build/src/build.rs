@@ -69,7 +69,7 @@ impl Build {
     /// - `NotFound`: no such backend, package or `Cargo.toml`, or no cargo.
     /// - `InvalidArgument`: the package has no library or no actions, or does not compile; what the compiler said
     ///   is the source, unless it was printed already.
-    /// - `Unsupported`: there is no compiler for Wasm; the message says what to install.
+    /// - `Unsupported`: there is no compiler for Wasm, or for static Linux programs; the message says what to install.
     /// - `Internal`: files cannot be read or written.
     pub fn run(&self, backend: &str) -> Result<Artifact, Error> {
         self.build(backend).map_err(|error| error.with_operation("build"))
@@ -85,11 +85,19 @@ impl Build {
     /// # Errors
     /// As [`run`](Self::run); `Unsupported` is the one by which a test can tell that it cannot run here.
     pub fn wasm(&self) -> Result<PathBuf, Error> {
-        let key = self.key("wasm")?;
-        once::answer(&key, || match watch::recall(&self.folder(), &key) {
-            Some(folder) => Ok(folder),
-            None => self.run("wasm").map(|artifact| artifact.folder),
-        })
+        self.ask("wasm")
+    }
+
+    /// The folder with the archive of the crate's image for Docker and its manifest, built if need be. It needs no
+    /// engine: who deploys the actions loads the image into his.
+    ///
+    /// # Behavior
+    /// As [`wasm`](Self::wasm).
+    ///
+    /// # Errors
+    /// As [`run`](Self::run); `Unsupported` is the one by which a test can tell that it cannot run here.
+    pub fn docker(&self) -> Result<PathBuf, Error> {
+        self.ask("docker")
     }
 
     /// What the crate exports. It needs no compiler for Wasm: a small program that prints it is built and run.
@@ -99,8 +107,6 @@ impl Build {
     pub fn list(&self) -> Result<Description, Error> {
         let list = || {
             let app = App::find(&self.path, self.package.as_deref())?;
-            let purpose = format!("listing the actions of '{}'", app.name);
-            let _lock = lock::acquire(&app.target.join("native.lock"), &purpose, self.output)?;
             native::list(&app, self.output)
         };
         list().map_err(|error: Error| error.with_operation("list"))
@@ -113,6 +119,15 @@ impl Build {
     pub fn wasm_compiler(&self) -> Result<Compiler, Error> {
         let app = App::find(&self.path, self.package.as_deref())?;
         compiler::find(&app, self.choice()?, self.output)
+    }
+
+    /// The folder of the artifact for the backend, built only if neither this process nor an earlier one has it.
+    fn ask(&self, backend: &str) -> Result<PathBuf, Error> {
+        let key = self.key(backend)?;
+        once::answer(&key, || match watch::recall(&self.folder(), &key) {
+            Some(folder) => Ok(folder),
+            None => self.run(backend).map(|artifact| artifact.folder),
+        })
     }
 
     fn build(&self, backend: &str) -> Result<Artifact, Error> {

@@ -1,10 +1,43 @@
-//! What a module says of itself.
+//! What an artifact says of itself.
 
-use faas_core::Error;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
 use faas_core::artifact::Description;
+use faas_core::{Error, ErrorKind};
+
+use crate::app::App;
+use crate::output::Output;
+use crate::{failure, native};
+
+/// What makes a program describe its actions and end.
+const FLAG: &str = "--describe";
+
+/// How long a program may take for that. Arbitrary: a thousand times of what it takes.
+const LIMIT: Duration = Duration::from_secs(10);
 
 /// The actions of a Wasm module. It is run to tell them, by the backend that will run it later: so a module that
 /// the backend would refuse is not published.
 pub(crate) fn wasm(module: &[u8]) -> Result<Description, Error> {
     faas_backend_wasm::describe(module)
+}
+
+/// The actions of a program for Linux. It is run to tell them where this is Linux; elsewhere a program for this
+/// machine is built for it.
+pub(crate) fn program(app: &App, program: &Path, output: Output) -> Result<Description, Error> {
+    if !cfg!(target_os = "linux") {
+        return native::list(app, output);
+    }
+    let mut command = Command::new(program);
+    let text = failure::printed_within(command.arg(FLAG).env_clear(), LIMIT)?;
+    read(app, &text)
+}
+
+/// Reads what a program printed.
+pub(crate) fn read(app: &App, text: &str) -> Result<Description, Error> {
+    serde_json::from_str(text).map_err(|error| {
+        let text = format!("'{}' described its actions in a way that cannot be read", app.name);
+        Error::new(ErrorKind::Internal, text).with_source(error)
+    })
 }

@@ -2,9 +2,12 @@
 
 use std::io;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use faas_core::{Error, ErrorKind};
+
+use crate::patience;
 
 /// A file or a folder that cannot be used; `verb` says for what.
 pub(crate) fn io(verb: &str, path: &Path, error: io::Error) -> Error {
@@ -13,8 +16,28 @@ pub(crate) fn io(verb: &str, path: &Path, error: io::Error) -> Error {
 
 /// What a program printed on its standard output, once it ended well.
 pub(crate) fn printed(command: &mut Command) -> Result<String, Error> {
-    let program = command.get_program().to_string_lossy().into_owned();
-    let output = command.stdin(Stdio::null()).output().map_err(|error| {
+    let output = command.stdin(Stdio::null()).output();
+    judge(command, output)
+}
+
+/// The same of a program that may take only so long.
+pub(crate) fn printed_within(command: &mut Command, limit: Duration) -> Result<String, Error> {
+    match patience::output(command, limit).transpose() {
+        Some(output) => judge(command, output),
+        None => {
+            let message = format!("{} took longer than {limit:?}", program(command));
+            Err(Error::new(ErrorKind::InvalidArgument, message))
+        }
+    }
+}
+
+fn program(command: &Command) -> String {
+    command.get_program().to_string_lossy().into_owned()
+}
+
+fn judge(command: &Command, output: io::Result<Output>) -> Result<String, Error> {
+    let program = program(command);
+    let output = output.map_err(|error| {
         Error::new(ErrorKind::NotFound, format!("cannot start {program}")).with_source(error)
     })?;
     if !output.status.success() {

@@ -21,25 +21,32 @@
 //! $ cargo faas build --backend wasm -p greet
 //!    Compiling greet for wasm32-wasip1 (rustc 1.96.0)
 //!     Finished greet in 6.5 s: 3 actions, 446 KiB, target/faas/greet/wasm
+//! $ cargo faas build --backend docker -p greet
+//!    Compiling greet for x86_64-unknown-linux-musl (rustc 1.96.0)
+//!     Finished greet in 9.1 s: 3 actions, 1502 KiB, target/faas/greet/docker
+//!       Loaded faas/greet:0f9c2e17b6a84d35a1f04c7be2d86913
 //! ```
+//!
+//! Without an engine for containers the image is loaded when its actions are deployed; `--output greet.tar` writes
+//! it there, for an engine elsewhere.
 //!
 //! # From tests
 //!
-//! With this crate as a dev-dependency, [`wasm!`] builds the crate that is tested, or another one:
+//! With this crate as a dev-dependency, [`wasm!`] and [`docker!`] build the crate that is tested, or another one:
 //!
 //! ```no_run
 //! # fn main() -> Result<(), faas_core::Error> {
 //! let own = faas_build::wasm!()?;
-//! let other = faas_build::wasm!("../greet")?;
+//! let other = faas_build::docker!("../greet")?;
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! It answers with the folder of the artifact: the module, and the manifest that says what is in it
+//! They answer with the folder of the artifact: the module or the image, and the manifest that says what is in it
 //! ([`faas_core::artifact`]). Asking is cheap: a process builds a crate once, and if no source has changed since
 //! an earlier process did, the answer takes milliseconds. [`Build`] has the options.
 //!
-//! A test that can do without Wasm tells a machine that has no compiler for it by the kind of the error:
+//! A test that can do without tells a machine that has no compiler for it by the kind of the error:
 //!
 //! ```no_run
 //! # fn main() -> Result<(), faas_core::Error> {
@@ -81,6 +88,17 @@
 //!
 //! [`CompilerChoice`], `--compiler` and the variable `FAAS_WASM_COMPILER` choose among them; `installed` never
 //! downloads anything.
+//!
+//! For an image, the active toolchain as it is: with the target `<architecture>-unknown-linux-musl` if it has that,
+//! else, on Linux, with its own C library linked statically (`-C target-feature=+crt-static`), which needs the
+//! archive of that, as Debian's `libc6-dev` has it. Elsewhere `rustup target add` is up to the user.
+//!
+//! # What is in an image
+//!
+//! The program `/guest` and the folder `/tmp`, and no file else; it runs as user 65534, and its labels
+//! `io.faas.package`, `io.faas.version` and `io.faas.abi` say what it is. The archive has the form of `docker save`,
+//! which `podman load` reads as well. Its tag is `faas/<crate>:<digits>` with the first half of the image's id: the
+//! same sources and the same compiler in the same place give the same bytes, and so the same tag.
 
 mod app;
 mod artifact;
@@ -92,10 +110,12 @@ mod describe;
 mod environment;
 mod failure;
 mod files;
+mod image;
 mod lock;
 mod native;
 mod once;
 mod output;
+mod patience;
 #[cfg(test)]
 mod scratch;
 mod shim;
@@ -124,5 +144,25 @@ macro_rules! wasm {
     };
     ($folder:expr $(,)?) => {
         $crate::Build::new(::std::path::Path::new(::core::env!("CARGO_MANIFEST_DIR")).join($folder)).wasm()
+    };
+}
+
+/// Builds a crate to an image for Docker, if it is not built already: the crate that calls it, or the one in the
+/// folder that is named relative to it.
+///
+/// It answers with the folder of the artifact, `Result<PathBuf, faas_core::Error>`, and needs no engine; see
+/// [`Build::docker`] for how often it builds, and for its errors.
+///
+/// ```no_run
+/// let folder = faas_build::docker!().expect("an image");
+/// let folder = faas_build::docker!("../greet").expect("an image");
+/// ```
+#[macro_export]
+macro_rules! docker {
+    () => {
+        $crate::Build::new(::core::env!("CARGO_MANIFEST_DIR")).docker()
+    };
+    ($folder:expr $(,)?) => {
+        $crate::Build::new(::std::path::Path::new(::core::env!("CARGO_MANIFEST_DIR")).join($folder)).docker()
     };
 }

@@ -1,6 +1,7 @@
 //! `cargo faas`: builds crates of actions for backends, and lists what they export.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool talks to its terminal")]
 
+mod destination;
 mod table;
 
 use std::env;
@@ -11,6 +12,8 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use faas_build::{Build, CompilerChoice, Output};
 use faas_core::{Error, ErrorKind};
+
+use crate::destination::Destination;
 
 #[derive(Parser)]
 #[command(
@@ -27,13 +30,19 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Build a crate of actions for a backend, into target/faas/CRATE/BACKEND.
+    ///
+    /// For docker it becomes an image, which is loaded into the engine that is found as by the Docker backend:
+    /// DOCKER_HOST, else the usual sockets of Docker and Podman. Without an engine it is loaded when it is deployed.
     Build {
-        /// What to build for, such as wasm.
+        /// What to build for: wasm or docker.
         #[arg(long)]
         backend: String,
         /// Which compilers for Wasm may be used: auto, installed (download nothing), rustup, debian.
         #[arg(long)]
         compiler: Option<CompilerChoice>,
+        /// Write the archive of the image for Docker there, as by `docker save`, and load it into no engine.
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
         #[command(flatten)]
         which: Which,
     },
@@ -62,8 +71,12 @@ struct Which {
 }
 
 impl Which {
+    fn progress(&self) -> Output {
+        if self.quiet { Output::Quiet } else { Output::Full }
+    }
+
     fn build(self) -> Build {
-        let output = if self.quiet { Output::Quiet } else { Output::Full };
+        let output = self.progress();
         let build = Build::new(self.manifest_path).output(output);
         match self.package {
             Some(package) => build.package(package),
@@ -89,10 +102,12 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> Result<(), Error> {
     match cli.command {
-        Command::Build { backend, compiler, which } => {
+        Command::Build { backend, compiler, output, which } => {
+            let progress = which.progress();
             let build = which.build();
             let build = if let Some(choice) = compiler { build.compiler(choice) } else { build };
-            build.run(&backend).map(drop)
+            let destination = Destination::of(&backend, output)?;
+            destination.take(&build.run(&backend)?, progress)
         }
         Command::List { json, which } => {
             let description = which.build().list()?;
@@ -112,7 +127,7 @@ fn run(cli: Cli) -> Result<(), Error> {
 /// Prints the error with all that led to it: the compiler's words, where they were not printed as they came.
 fn report(error: &Error) {
     eprintln!("error: {}", error.message());
-    for key in ["manifest", "compiler", "rustup"] {
+    for key in ["manifest", "compiler", "rustup", "hint"] {
         if let Some(value) = error.context(key) {
             eprintln!("  {key}: {value}");
         }

@@ -9,7 +9,7 @@ use faas_core::{Error, ErrorKind};
 use crate::app::App;
 use crate::output::Output;
 use crate::shim::{self, APP, Recipe};
-use crate::{cargo, failure};
+use crate::{cargo, describe, failure, lock};
 
 /// The version of the interface between host and guest that the program claims. It has none; a reader of the
 /// description expects one.
@@ -25,6 +25,8 @@ incremental = false
 
 /// What the crate exports.
 pub(crate) fn list(app: &App, output: Output) -> Result<Description, Error> {
+    let purpose = format!("listing the actions of '{}'", app.name);
+    let _lock = lock::acquire(&app.target.join("native.lock"), &purpose, output)?;
     let shim = shim::write(
         app,
         &Recipe {
@@ -47,11 +49,7 @@ pub(crate) fn list(app: &App, output: Output) -> Result<Description, Error> {
     let program = program.ok_or_else(|| {
         Error::new(ErrorKind::Internal, format!("cargo built no program of '{}'", app.name))
     })?;
-    let text = failure::printed(&mut Command::new(program))?;
-    serde_json::from_str(&text).map_err(|error| {
-        let text = format!("'{}' described its actions in a way that cannot be read", app.name);
-        Error::new(ErrorKind::Internal, text).with_source(error)
-    })
+    describe::read(app, &failure::printed(&mut Command::new(program))?)
 }
 
 fn code(actions: &str) -> String {

@@ -27,8 +27,8 @@ pub enum Output {
 }
 
 impl Output {
-    /// Says what is done, in the way of cargo's own lines.
-    pub(crate) fn status(self, verb: &str, text: impl Display) {
+    /// Says what is done, in the way of cargo's own lines: where each step is told, and nowhere else.
+    pub fn status(self, verb: &str, text: impl Display) {
         if self != Self::Full {
             return;
         }

@@ -1,5 +1,6 @@
 //! What a crate can be built for. Each backend is a file beside this one, and a line in [`BACKENDS`].
 
+mod docker;
 mod wasm;
 
 use std::path::PathBuf;
@@ -15,7 +16,7 @@ use crate::output::Output;
 pub(crate) type BuildFn = fn(&App, &Options) -> Result<Built, Error>;
 
 /// The backends by name.
-const BACKENDS: [(&str, BuildFn); 1] = [(wasm::NAME, wasm::build)];
+const BACKENDS: [(&str, BuildFn); 2] = [(docker::NAME, docker::build), (wasm::NAME, wasm::build)];
 
 /// How the caller wants it built.
 #[derive(Clone, Copy, Debug)]

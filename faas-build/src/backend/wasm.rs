@@ -41,7 +41,10 @@ pub(super) fn build(app: &App, options: &Options) -> Result<Built, Error> {
             manifest: MANIFEST,
         },
     )?;
-    output.status("Compiling", format_args!("{} for {TARGET} ({})", app.name, compiler.short()));
+    output.status(
+        "Compiling",
+        format_args!("{} for {TARGET} ({})", app.name, compiler::short(compiler.version())),
+    );
     let mut cargo = app.cargo();
     cargo.args(["build", "--release", "--target-dir"]).arg(app.target.join("build"));
     compiler.configure(&mut cargo);
@@ -52,7 +55,13 @@ pub(super) fn build(app: &App, options: &Options) -> Result<Built, Error> {
     let module = module
         .ok_or_else(|| Error::new(ErrorKind::Internal, format!("cargo built no module of '{}'", app.name)))?;
     let bytes = artifact::read(&module)?;
-    let product = Product { backend: NAME, extension: ".wasm", bytes: &bytes, toolchain: compiler.version() };
+    let product = Product {
+        backend: NAME,
+        extension: ".wasm",
+        bytes: &bytes,
+        toolchain: compiler.version(),
+        image: None,
+    };
     let (manifest, fresh) = artifact::publish(app, &product, describe::wasm)?;
     drop(slow);
     let mut sources = watch::listed(&module.with_extension("d"));

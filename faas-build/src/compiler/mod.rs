@@ -1,10 +1,11 @@
-//! Finding a compiler for `wasm32-wasip1`.
+//! Finding a compiler: for `wasm32-wasip1`, and in [`linux`] for static programs.
 //!
-//! In this order: the target in the toolchain that the crate's folder makes active; the same after
+//! For Wasm in this order: the target in the toolchain that the crate's folder makes active; the same after
 //! `rustup target add`; Debian's compiler, which is given the standard library as source. Else one sentence says
 //! what to install.
 
 mod debian;
+pub(crate) mod linux;
 mod rustup;
 
 use std::env;
@@ -94,11 +95,6 @@ impl Compiler {
         &self.version
     }
 
-    /// The name and the number alone, such as `rustc 1.96.0`.
-    pub(crate) fn short(&self) -> String {
-        self.version.split(' ').take(2).collect::<Vec<_>>().join(" ")
-    }
-
     /// The program, by whose last change an update is told.
     pub(crate) fn rustc(&self) -> &Path {
         &self.rustc
@@ -113,6 +109,11 @@ impl Compiler {
     }
 }
 
+/// The name and the number of a version alone, such as `rustc 1.96.0`.
+pub(crate) fn short(version: &str) -> String {
+    version.split(' ').take(2).collect::<Vec<_>>().join(" ")
+}
+
 impl fmt::Display for Compiler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.version)?;
@@ -124,7 +125,7 @@ impl fmt::Display for Compiler {
 pub(crate) fn find(app: &App, choice: CompilerChoice, output: Output) -> Result<Compiler, Error> {
     let mut refused = None;
     if choice != CompilerChoice::Debian {
-        if let Some(compiler) = rustup::active(&app.folder) {
+        if let Some(compiler) = rustup::wasm(&app.folder) {
             return Ok(compiler);
         }
         if choice != CompilerChoice::Installed {

@@ -36,14 +36,38 @@ fn stand_ins(name: &str, rustup: &str) -> (PathBuf, PathBuf) {
     for (program, script) in
         [("rustc", rustc), ("rustup", rustup), ("cargo", format!("exec '{real}/cargo' \"$@\""))]
     {
-        write(&programs.join(program), &format!("#!/bin/sh\n{script}\n"));
-        fs::set_permissions(programs.join(program), fs::Permissions::from_mode(0o755)).unwrap();
+        stand_in(&programs, program, &script);
     }
     (app, programs)
 }
 
+fn stand_in(programs: &Path, program: &str, script: &str) {
+    write(&programs.join(program), &format!("#!/bin/sh\n{script}\n"));
+    fs::set_permissions(programs.join(program), fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// The same with a rustc that runs on `host` and has the standard library for `target` alone.
+fn toolchain_of(name: &str, host: &str, target: &str) -> (PathBuf, PathBuf) {
+    let (app, programs) = stand_ins(name, "exit 1");
+    let (root, real) = (programs.join("root/lib/rustlib"), toolchain().display());
+    let rustc = format!(
+        "case \"$*\" in
+            -vV) '{real}/rustc' -vV | sed 's/^host: .*/host: {host}/' ;;
+            *target-libdir*) for last; do :; done; echo \"{}/$last/lib\" ;;
+            *) exec '{real}/rustc' \"$@\" ;;
+        esac",
+        root.display()
+    );
+    stand_in(&programs, "rustc", &rustc);
+    write(&root.join(target).join("lib/libstd-0f.rlib"), "");
+    (app, programs)
+}
+
 fn build(app: &Path, programs: &Path) -> Command {
-    let mut command = cargo_faas(app, &["build", "--backend", "wasm", "--compiler", "rustup"]);
+    with(programs, cargo_faas(app, &["build", "--backend", "wasm", "--compiler", "rustup"]))
+}
+
+fn with(programs: &Path, mut command: Command) -> Command {
     let path = [programs, Path::new("/usr/bin"), Path::new("/bin")];
     command.env("PATH", env::join_paths(path).unwrap());
     command
@@ -125,5 +149,28 @@ fn what_is_installed_is_never_added_to() {
             "{found}"
         );
         assert_eq!(calls(&programs), times, "{choice}");
+    }
+}
+
+#[test]
+fn a_system_that_is_not_linux_needs_the_target_with_musl() {
+    let (app, programs) = toolchain_of("darwin", "aarch64-apple-darwin", "aarch64-apple-darwin");
+    let said = fails(with(&programs, cargo_faas(&app, &["build", "--backend", "docker"])));
+    let sentence = "error: no compiler for static Linux programs is installed: \
+                    run `rustup target add aarch64-unknown-linux-musl`\n";
+    assert_eq!(said, sentence);
+    assert_eq!(calls(&programs), 0, "nothing is downloaded for it");
+}
+
+#[test]
+fn the_target_with_musl_is_preferred_where_it_is_installed() {
+    let (host, musl) = ("x86_64-unknown-linux-gnu", "x86_64-unknown-linux-musl");
+    for (name, installed) in [("has-musl", musl), ("has-gnu", host)] {
+        let (app, programs) = toolchain_of(name, host, installed);
+        // What is installed there is no standard library, but it says what it would be compiled for.
+        write(&app.join("src/lib.rs"), "no Rust");
+        let said = fails(with(&programs, cargo_faas(&app, &["build", "--backend", "docker"])));
+        assert!(said.contains(&format!("Compiling {name} for {installed} (rustc 1.")), "{said}");
+        assert_eq!(calls(&programs), 0);
     }
 }

@@ -1,6 +1,7 @@
 //! Building and listing whole crates, by the command and by the library.
 //!
-//! Where there is no compiler for Wasm, the tests that need one print `SKIP <name>: <reason>` and end.
+//! Where there is no compiler for Wasm or for static Linux programs, or no engine for containers, the tests that need
+//! one print `SKIP <name>: <reason>` and end.
 
 #![allow(
     clippy::unwrap_used,
@@ -9,6 +10,7 @@
 
 #[cfg(unix)]
 mod compilers;
+mod docker;
 mod list;
 mod processes;
 mod refusals;

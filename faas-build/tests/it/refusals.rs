@@ -32,11 +32,12 @@ fn virtual_workspace(name: &str, members: &[(&str, &str)]) -> PathBuf {
 #[test]
 fn an_unknown_backend_lists_the_known_ones() {
     let app = package("backends", DEPENDS, &one_action("one"));
-    for backend in ["docker", "lambda", ""] {
+    for backend in ["dockers", "lambda", ""] {
         let said = fails(cargo_faas(&app, &["build", "--backend", backend]));
-        assert_eq!(said, format!("error: no backend to build for is named '{backend}'; known: wasm\n"));
+        let unknown = format!("error: no backend to build for is named '{backend}'; known: docker, wasm\n");
+        assert_eq!(said, unknown);
     }
-    let error = Build::new(&app).run("docker").unwrap_err();
+    let error = Build::new(&app).run("lambda").unwrap_err();
     assert_eq!((error.kind(), error.operation()), (ErrorKind::NotFound, "build"));
 }
 

@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 use std::sync::Once;
 
 use faas_build::{Build, COMPILER_VARIABLE, CompilerChoice};
-use faas_core::ErrorKind;
+use faas_core::{Error, ErrorKind};
 
 /// A folder for the crates of these tests. Its configuration gives them one target folder, so that the standard
 /// library and core are built once, and takes the network from them.
@@ -78,17 +78,32 @@ pub(crate) fn choice() -> CompilerChoice {
     if named { CompilerChoice::from_env().unwrap() } else { CompilerChoice::Installed }
 }
 
-/// Whether there is a compiler for Wasm; if not, says that the test is skipped. It says so past the test harness,
-/// which keeps what a test prints to itself.
+/// Whether there is a compiler for Wasm; if not, says that the test is skipped.
 pub(crate) fn has_compiler(test: &str, folder: &Path) -> bool {
     match Build::new(folder).compiler(choice()).wasm_compiler() {
         Ok(_) => true,
         Err(error) => {
-            assert_eq!(error.kind(), ErrorKind::Unsupported, "{error:?}");
-            let line = format!("SKIP {test}: {}\n", error.message());
-            io::stdout().write_all(line.as_bytes()).unwrap();
+            skip(test, &error);
             false
         }
+    }
+}
+
+/// Says that the test is skipped. It says so past the test harness, which keeps what a test prints to itself.
+fn skip(test: &str, error: &Error) {
+    assert_eq!(error.kind(), ErrorKind::Unsupported, "{error:?}");
+    let line = format!("SKIP {test}: {}\n", error.message());
+    io::stdout().write_all(line.as_bytes()).unwrap();
+}
+
+/// The folder with the image of the crate; if there is no compiler for it, says that the test is skipped.
+pub(crate) fn image(test: &str, folder: &Path) -> Option<PathBuf> {
+    match Build::new(folder).compiler(choice()).docker() {
+        Err(error) if error.kind() == ErrorKind::Unsupported => {
+            skip(test, &error);
+            None
+        }
+        built => Some(built.unwrap()),
     }
 }
 
