@@ -1,4 +1,4 @@
-//! A process that is stopped, and whose folders are removed, when nobody needs it any more.
+//! An engine's process, which is stopped, and whose folders are removed, when nobody needs it any more.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -11,8 +11,9 @@ use anyhow::{Context, Result};
 /// Runs the process and waits for the end of its own input, which comes however we end: by dropping the keeper, by a
 /// signal or by a crash. Then it ends the process, gently at first.
 ///
-/// As its parent it knows that the number is still that of its process. What the process has mounted within the
-/// folders is unmounted before they are removed, so that nothing else is lost with them.
+/// As its parent it knows that the number is still that of its process. What an engine that crashed has mounted
+/// within the folders is unmounted before they are removed, so that nothing else is lost with them; and the bridges
+/// of networks that were not removed are, which the engine would keep for its next start.
 const SCRIPT: &str = r#"
 log=$1 one=$2 two=$3
 shift 3
@@ -32,10 +33,14 @@ kill "$ending" 2>/dev/null
 if [ -r /proc/self/mounts ]; then
     while read -r _ place _; do
         case $place in
-        "$one"/* | "$two"/*) umount "$place" ;;
+        "$one" | "$one"/* | "$two" | "$two"/*) umount -l "$place" ;;
         esac
     done </proc/self/mounts
 fi
+networks=$one/network/files/local-kv.db
+for bridge in $(grep -ao 'br-[0-9a-f]\{12\}' "$networks" | sort -u); do
+    ip link delete "$bridge" type bridge
+done
 rm -rf "$one" "$two"
 "#;
 
@@ -48,7 +53,8 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
-    /// Starts the process, which owns the folders from now on. What it prints is written to `log`.
+    /// Starts the process, which owns the folders from now on; the first is that of its data. What it prints is
+    /// written to `log`.
     pub(super) fn start(
         program: &Path,
         arguments: &[OsString],
