@@ -1,7 +1,7 @@
 //! Where an artifact goes besides its folder.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use faas_build::{Artifact, Output};
 use faas_core::{Error, ErrorKind};
@@ -38,7 +38,7 @@ impl Destination {
     /// Brings the artifact there.
     pub(crate) fn take(&self, artifact: &Artifact, progress: Output) -> Result<(), Error> {
         match self {
-            Self::Folder | Self::Engine => Ok(()),
+            Self::Folder => Ok(()),
             Self::File(file) => {
                 // What is there may be a pipe, so it is written to as it is.
                 let written = fs::read(artifact.file()).and_then(|archive| fs::write(file, archive));
@@ -49,6 +49,37 @@ impl Destination {
                 progress.status("Written", file.display());
                 Ok(())
             }
+            Self::Engine => load(artifact, progress),
         }
     }
+}
+
+/// Loads the image into the engine that the Docker backend would use. That there is none is told, and no failure: the
+/// image is loaded when its actions are deployed.
+fn load(artifact: &Artifact, progress: Output) -> Result<(), Error> {
+    let name = artifact.manifest.image.as_deref().unwrap_or_default();
+    match loaded(&artifact.file(), name) {
+        Ok(true) => progress.status("Loaded", name),
+        Ok(false) => progress.status("Present", format_args!("{name} in the engine")),
+        Err(error) if error.kind() == ErrorKind::Unavailable => {
+            progress.status("Note", format_args!("{name} is not loaded yet: {}", error.message()));
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(())
+}
+
+/// Whether the engine did not have the image.
+#[cfg(unix)]
+fn loaded(archive: &Path, name: &str) -> Result<bool, Error> {
+    use faas_backend_docker::{Loaded, load_image};
+
+    load_image(archive, name).map(|loaded| loaded == Loaded::Loaded)
+}
+
+/// On other systems the backend cannot look for one.
+#[cfg(not(unix))]
+fn loaded(archive: &Path, _: &str) -> Result<bool, Error> {
+    let text = format!("run `docker load --input {}`", archive.display());
+    Err(Error::new(ErrorKind::Unavailable, text))
 }

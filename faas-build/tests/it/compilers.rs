@@ -46,7 +46,8 @@ fn stand_in(programs: &Path, program: &str, script: &str) {
     fs::set_permissions(programs.join(program), fs::Permissions::from_mode(0o755)).unwrap();
 }
 
-/// The same with a rustc that runs on `host` and has the standard library for `target` alone.
+/// The same with a rustc that runs on `host` and has the standard library for `target` alone, and a cargo that builds
+/// nothing but notes in `flags` how it would.
 fn toolchain_of(name: &str, host: &str, target: &str) -> (PathBuf, PathBuf) {
     let (app, programs) = stand_ins(name, "exit 1");
     let (root, real) = (programs.join("root/lib/rustlib"), toolchain().display());
@@ -59,6 +60,13 @@ fn toolchain_of(name: &str, host: &str, target: &str) -> (PathBuf, PathBuf) {
         root.display()
     );
     stand_in(&programs, "rustc", &rustc);
+    let flags = programs.join("flags");
+    let cargo = format!(
+        "[ \"$1\" = build ] || exec '{real}/cargo' \"$@\"
+        {{ echo \"$*\"; env | grep ^CARGO_TARGET_; }} >'{}'; exit 1",
+        flags.display()
+    );
+    stand_in(&programs, "cargo", &cargo);
     write(&root.join(target).join("lib/libstd-0f.rlib"), "");
     (app, programs)
 }
@@ -163,14 +171,24 @@ fn a_system_that_is_not_linux_needs_the_target_with_musl() {
 }
 
 #[test]
+fn another_system_with_that_target_links_by_what_comes_with_the_toolchain() {
+    let (app, programs) = toolchain_of("darwin-musl", "aarch64-apple-darwin", "aarch64-unknown-linux-musl");
+    fails(with(&programs, cargo_faas(&app, &["build", "--backend", "docker"])));
+    let flags = fs::read_to_string(programs.join("flags")).unwrap();
+    assert!(flags.contains("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_LINKER=rust-lld\n"), "{flags}");
+}
+
+#[test]
 fn the_target_with_musl_is_preferred_where_it_is_installed() {
     let (host, musl) = ("x86_64-unknown-linux-gnu", "x86_64-unknown-linux-musl");
     for (name, installed) in [("has-musl", musl), ("has-gnu", host)] {
         let (app, programs) = toolchain_of(name, host, installed);
-        // What is installed there is no standard library, but it says what it would be compiled for.
-        write(&app.join("src/lib.rs"), "no Rust");
         let said = fails(with(&programs, cargo_faas(&app, &["build", "--backend", "docker"])));
         assert!(said.contains(&format!("Compiling {name} for {installed} (rustc 1.")), "{said}");
+        let flags = fs::read_to_string(programs.join("flags")).unwrap();
+        assert!(flags.contains(&format!(" --target {installed} ")), "{flags}");
+        let variable = format!("CARGO_TARGET_{}_RUSTFLAGS", installed.replace('-', "_").to_uppercase());
+        assert!(flags.ends_with(&format!("\n{variable}=-C target-feature=+crt-static\n")), "{flags}");
         assert_eq!(calls(&programs), 0);
     }
 }

@@ -1,7 +1,8 @@
 //! Crates that become images.
 
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -11,7 +12,7 @@ use sha2::{Digest, Sha256};
 use tar::{Archive, EntryType};
 
 use crate::world::{
-    DEPENDS, build, cargo_faas, fails, image, one_action, package, stderr, succeeds, world, write,
+    DEPENDS, build, cargo_faas, fails, image, one_action, package, skip, stderr, succeeds, world, write,
 };
 
 fn manifest(folder: &Path) -> Manifest {
@@ -171,6 +172,43 @@ fn an_image_is_written_where_the_user_wants_it() {
 
     let said = fails(build_image(&app, &["--output", "none/image.tar"]));
     assert!(said.contains("error: cannot write none/image.tar\n"), "{said}");
+}
+
+#[test]
+fn an_image_is_loaded_where_there_is_an_engine() {
+    let test = "an_image_is_loaded_where_there_is_an_engine";
+    let app = package("loaded", DEPENDS, &one_action("one"));
+    let Some(folder) = image(test, &app) else { return };
+    let name = manifest(&folder).image.unwrap();
+    let said = succeeds(build_image(&app, &[]));
+    let note =
+        format!("        Note {name} is not loaded yet: no container engine answers at unix:///nowhere/");
+    assert!(said.contains(&note), "{said}");
+
+    let build = || succeeds(cargo_faas(&app, &["build", "--backend", "docker"]));
+    let said = build();
+    if let Some((_, reason)) = said.split_once(" is not loaded yet: ") {
+        return skip(test, reason.lines().next().unwrap_or_default());
+    }
+    let _cleanup = Forget(name.clone());
+    assert!(said.contains(&format!("      Loaded {name}\n")), "{said}");
+    let said = build();
+    assert!(said.contains(&format!("     Present {name} in the engine\n")), "{said}");
+}
+
+/// Removes the image from the engine when it is dropped.
+struct Forget(String);
+
+impl Drop for Forget {
+    fn drop(&mut self) {
+        let named = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
+        let host = named.unwrap_or_else(|| "unix:///var/run/docker.sock".to_owned());
+        // At another place it stays, which harms nobody.
+        let Some(Ok(mut engine)) = host.strip_prefix("unix://").map(UnixStream::connect) else { return };
+        let request = format!("DELETE /images/{} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", self.0);
+        let _ = engine.write_all(request.as_bytes());
+        let _ = engine.read_to_end(&mut Vec::new());
+    }
 }
 
 #[test]

@@ -10,6 +10,7 @@
 
 #[cfg(unix)]
 mod compilers;
+#[cfg(unix)]
 mod docker;
 mod list;
 mod processes;
