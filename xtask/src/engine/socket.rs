@@ -17,20 +17,19 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub(super) fn any_answers() -> bool {
     match env::var(HOST) {
         Ok(host) if !host.is_empty() => answers(&host),
-        _ => usual(|name| env::var_os(name).map(PathBuf::from))
+        _ => usual(|name| env::var_os(name).filter(|folder| !folder.is_empty()).map(PathBuf::from))
             .into_iter()
             .any(|path| answers(&format!("unix://{}", path.display()))),
     }
 }
 
-/// Where the sockets of engines usually are: the user's own before the system's, Docker's before Podman's.
+/// Where the sockets of engines usually are: the user's own before the system's, Docker's before Podman's, as the
+/// Docker backend looks for them.
 fn usual(variable: impl Fn(&str) -> Option<PathBuf>) -> Vec<PathBuf> {
     let runtime = variable("XDG_RUNTIME_DIR");
-    let home = variable("HOME");
     let of_user = [
         runtime.as_ref().map(|folder| folder.join("docker.sock")),
-        home.as_ref().map(|folder| folder.join(".docker/run/docker.sock")),
-        home.as_ref().map(|folder| folder.join(".docker/desktop/docker.sock")),
+        variable("HOME").map(|folder| folder.join(".docker/run/docker.sock")),
         runtime.as_ref().map(|folder| folder.join("podman/podman.sock")),
     ];
     let of_system = ["/var/run/docker.sock", "/run/podman/podman.sock"].map(PathBuf::from);

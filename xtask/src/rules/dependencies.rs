@@ -13,9 +13,18 @@ use crate::process;
 /// Most dependencies of faas-core that every user pays for, whatever features they turn off.
 const CORE_LIMIT: usize = 12;
 
-/// What must not be in the tree of an action that is built for Wasm: crates by name, families by
-/// the start of their names.
-const HOST_ONLY: [&str; 6] = ["tokio", "bollard", "wasmtime", "hyper", "reqwest", "mio"];
+/// The guests: the features of core that make one, its target, and what must not be in its tree. A program in a
+/// container serves HTTP, for which it has a runtime of one thread; but no client, and no TLS.
+const GUESTS: [(&str, &str, &[&str]); 2] = [
+    ("macros,guest-wasi", "wasm32-wasip1", &["tokio", "bollard", "wasmtime", "hyper", "reqwest", "mio"]),
+    (
+        "macros,guest-http",
+        "x86_64-unknown-linux-musl",
+        &["bollard", "wasmtime", "reqwest", "rustls", "hyper-rustls", "arc-swap", "chrono", "governor"],
+    ),
+];
+
+/// What must not be in any guest's: families of crates by the start of their names.
 const HOST_ONLY_FAMILIES: [&str; 2] = ["aws-", "aws_"];
 
 /// What each crate takes from `[workspace.package]`.
@@ -35,16 +44,21 @@ pub(super) fn core_is_small(tree: &Tree<'_>) -> Result<Vec<String>> {
 }
 
 pub(super) fn guest_is_free_of_hosts(tree: &Tree<'_>) -> Result<Vec<String>> {
-    let mut cargo = tree.workspace.cargo("tree");
-    cargo.args(["-p", "faas-core", "--no-default-features", "--features", "macros,guest-wasi"]);
-    cargo.args(["--target", "wasm32-wasip1", "--edges", "normal", "--prefix", "none"]);
-    let listing = process::capture(&mut cargo)?;
-    let names: BTreeSet<&str> = listing.lines().filter_map(|line| line.split(' ').next()).collect();
-    ensure!(names.contains("faas-core"), "cargo tree does not list faas-core itself");
-    let host_only = |name: &&str| {
-        HOST_ONLY.contains(name) || HOST_ONLY_FAMILIES.iter().any(|family| name.starts_with(family))
-    };
-    Ok(names.into_iter().filter(host_only).map(|name| format!("{name} is in a guest's tree")).collect())
+    let mut violations = Vec::new();
+    for (features, target, host_only) in GUESTS {
+        let mut cargo = tree.workspace.cargo("tree");
+        cargo.args(["-p", "faas-core", "--no-default-features", "--features", features]);
+        cargo.args(["--target", target, "--edges", "normal", "--prefix", "none"]);
+        let listing = process::capture(&mut cargo)?;
+        let names: BTreeSet<&str> = listing.lines().filter_map(|line| line.split(' ').next()).collect();
+        ensure!(names.contains("faas-core"), "cargo tree does not list faas-core itself");
+        let is_host_only = |name: &&str| {
+            host_only.contains(name) || HOST_ONLY_FAMILIES.iter().any(|family| name.starts_with(family))
+        };
+        let found = names.into_iter().filter(is_host_only);
+        violations.extend(found.map(|name| format!("{name} is in the tree of a guest with {features}")));
+    }
+    Ok(violations)
 }
 
 pub(super) fn one_major_version(tree: &Tree<'_>) -> Result<Vec<String>> {

@@ -8,7 +8,8 @@ use crate::tools::{self, Component};
 use crate::workspace::Workspace;
 
 /// What is built as a guest, and the features that an action turns on there.
-const GUESTS: [(&str, &str); 2] = [("faas-core", "macros,guest-wasi"), ("faas-testkit", "")];
+const GUESTS: [(&str, &str); 3] =
+    [("faas-core", "macros,guest-wasi"), ("faas-core", "macros,guest-http"), ("faas-testkit", "")];
 
 /// Checks that every file is formatted.
 pub(crate) fn format(workspace: &Workspace) -> Result<Outcome> {
@@ -36,7 +37,10 @@ pub(crate) fn clippy(workspace: &Workspace) -> Result<Outcome> {
     for (package, features) in GUESTS {
         let guest = ["-p", package, "--no-default-features", "--features", features];
         let status = process::run(workspace.cargo("clippy").args(guest).args(deny))?;
-        outcome.merge(Outcome::from_status(&format!("clippy of {package} as a guest"), status));
+        outcome.merge(Outcome::from_status(
+            &format!("clippy of {package} as a guest with '{features}'"),
+            status,
+        ));
     }
     Ok(outcome)
 }
