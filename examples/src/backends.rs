@@ -1,37 +1,76 @@
 //! The backends that the quickstart can run on.
 
-use faas_core::Error;
-use faas_core::backend::{BackendRegistry, BackendUrl};
+#[cfg(any(feature = "docker", feature = "wasm"))]
+use std::path::PathBuf;
 
-/// The local backend and `wasm`. What a backend has to build first is shown on the error output if `verbose`.
+use faas_core::backend::{BackendRegistry, BackendUrl};
+use faas_core::{Error, ErrorKind};
+
+/// The local backend, `wasm` and `docker`. What a backend has to build first is shown on the error output if `verbose`.
 pub(crate) fn registry(verbose: bool) -> BackendRegistry {
-    BackendRegistry::local().with("wasm", move |url| wasm(url, verbose))
+    BackendRegistry::local()
+        .with("wasm", move |url| wasm(url, verbose))
+        .with("docker", move |url| docker(url, verbose))
 }
 
 /// The Wasm backend. A URL that names no artifact is for the actions of this package, which are built if need be.
 #[cfg(feature = "wasm")]
 async fn wasm(url: BackendUrl, verbose: bool) -> Result<faas_backend_wasm::WasmBackend, Error> {
-    use faas_backend_wasm::WasmBackend;
-    use faas_build::{Build, Output};
-
-    let builder = WasmBackend::builder().from_env()?.with_url(&url)?;
-    let named = std::env::var_os("FAAS_WASM_ARTIFACT").is_some_and(|folder| !folder.is_empty());
-    if named || !url.rest().is_empty() {
+    let builder = faas_backend_wasm::WasmBackend::builder().from_env()?.with_url(&url)?;
+    if names_artifact(&url, "FAAS_WASM_ARTIFACT") {
         return builder.build();
     }
-    let output = if verbose { Output::Full } else { Output::Quiet };
-    let build = Build::new(env!("CARGO_MANIFEST_DIR")).output(output);
-    let built = tokio::task::spawn_blocking(move || build.wasm()).await;
-    let built = built.map_err(|lost| {
-        Error::new(faas_core::ErrorKind::Internal, "the build of the actions panicked").with_source(lost)
-    })?;
-    builder.artifact(built?).build()
+    builder.artifact(built(verbose, |build| build.wasm()).await?).build()
 }
 
 /// There is none in this build.
 #[cfg(not(feature = "wasm"))]
 async fn wasm(_: BackendUrl, _: bool) -> Result<faas_core::LocalBackend, Error> {
-    let text = "this build lacks the feature `wasm`: run it by `cargo run --release -p faas-examples \
-                --features wasm --example quickstart -- --backend wasm`";
-    Err(Error::new(faas_core::ErrorKind::Unsupported, text))
+    Err(lacks("wasm"))
+}
+
+/// The Docker backend; likewise.
+#[cfg(feature = "docker")]
+async fn docker(url: BackendUrl, verbose: bool) -> Result<faas_backend_docker::DockerBackend, Error> {
+    let builder = faas_backend_docker::DockerBackend::builder().from_env()?.with_url(&url)?;
+    if names_artifact(&url, "FAAS_DOCKER_ARTIFACT") {
+        return builder.build();
+    }
+    builder.artifact(built(verbose, |build| build.docker()).await?).build()
+}
+
+/// There is none in this build.
+#[cfg(not(feature = "docker"))]
+async fn docker(_: BackendUrl, _: bool) -> Result<faas_core::LocalBackend, Error> {
+    Err(lacks("docker"))
+}
+
+/// Whether the URL or the environment names an artifact.
+#[cfg(any(feature = "docker", feature = "wasm"))]
+fn names_artifact(url: &BackendUrl, variable: &str) -> bool {
+    !url.rest().is_empty() || std::env::var_os(variable).is_some_and(|folder| !folder.is_empty())
+}
+
+/// The artifact of this package's actions.
+#[cfg(any(feature = "docker", feature = "wasm"))]
+async fn built(
+    verbose: bool,
+    build: impl FnOnce(faas_build::Build) -> Result<PathBuf, Error> + Send + 'static,
+) -> Result<PathBuf, Error> {
+    use faas_build::{Build, Output};
+
+    let output = if verbose { Output::Full } else { Output::Quiet };
+    let own = Build::new(env!("CARGO_MANIFEST_DIR")).output(output);
+    let built = tokio::task::spawn_blocking(move || build(own)).await;
+    built.map_err(|lost| Error::new(ErrorKind::Internal, "the build of the actions panicked").with_source(lost))?
+}
+
+/// The error of a backend that this build has no code for.
+#[cfg(not(all(feature = "docker", feature = "wasm")))]
+fn lacks(backend: &str) -> Error {
+    let text = format!(
+        "this build lacks the feature `{backend}`: run it by `cargo run --release -p faas-examples --features {backend} \
+         --example quickstart -- --backend {backend}`"
+    );
+    Error::new(ErrorKind::Unsupported, text)
 }

@@ -14,7 +14,7 @@ use crate::backends;
 /// Runs a week of real earthquakes through triggers, rules, actions and a sequence.
 #[derive(Debug, Parser)]
 pub struct Args {
-    /// Where the actions run, such as `local?slots=64`; `wasm`, in a build with that feature, compiles them first
+    /// Where the actions run, such as `local?slots=64`; `wasm` and `docker`, in a build with that feature, compile them first
     #[arg(long, value_name = "URL", env = "FAAS_BACKEND", default_value = "local")]
     pub backend: String,
     /// How many events are fired per second; as many as possible unless told
@@ -32,7 +32,7 @@ impl Args {
     /// The backend that the URL names, of those that this build has.
     ///
     /// # Errors
-    /// As from [`BackendRegistry::connect`](faas_core::backend::BackendRegistry::connect); `Unsupported` for `wasm`
+    /// As from [`BackendRegistry::connect`](faas_core::backend::BackendRegistry::connect); `Unsupported` for `wasm` and `docker`
     /// where the build lacks the feature or there is no compiler for it.
     ///
     /// # Cancel safety
@@ -97,7 +97,7 @@ mod tests {
         assert_eq!(backend.info().name, "here");
         let refused = parse(&["--backend", "mainframe:ibm?x=1"]).unwrap().backend().await;
         let error = refused.err().expect("refused");
-        assert_eq!(error.message(), "no backend is named 'mainframe'; known: local, wasm");
+        assert_eq!(error.message(), "no backend is named 'mainframe'; known: docker, local, wasm");
     }
 
     #[cfg(not(feature = "wasm"))]

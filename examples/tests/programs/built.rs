@@ -30,7 +30,7 @@ pub(crate) fn example(name: &str) -> Program {
 /// chooses the same features for what they share as it did for the tests, and has next to nothing to build again.
 fn build() -> BTreeMap<String, PathBuf> {
     let output = Command::new(env!("CARGO"))
-        .args(["build", "--locked", "--workspace", "--examples", "--features", "faas-examples/wasm"])
+        .args(["build", "--locked", "--workspace", "--examples", "--features", "faas-examples/docker,faas-examples/wasm"])
         .arg("--message-format=json-render-diagnostics")
         .arg("--target-dir")
         .arg(target())
@@ -54,7 +54,8 @@ impl Program {
         if env::var_os(COMPILER).is_none() {
             program.env(COMPILER, "installed");
         }
-        program.args(args).env_remove("FAAS_BACKEND").env_remove("FAAS_WASM_ARTIFACT").output().unwrap()
+        program.args(args).env_remove("FAAS_BACKEND");
+        program.env_remove("FAAS_WASM_ARTIFACT").env_remove("FAAS_DOCKER_ARTIFACT").output().unwrap()
     }
 
     /// What it did where the environment names the backend.

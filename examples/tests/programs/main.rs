@@ -8,6 +8,7 @@
 
 mod app_template;
 mod built;
+mod docker;
 mod quickstart;
 mod wasm;
 
