@@ -72,7 +72,13 @@ pub(crate) fn run(workspace: &Workspace) -> Result<Outcome> {
 fn check(workspace: &Workspace) -> Result<Outcome> {
     let mut build = workspace.cargo("build");
     // All examples are named, with all backends, as the tests of the examples do it, so that their build is reused.
-    build.args(["--quiet", "--workspace", "--examples", "--features", "faas-examples/wasm"]);
+    build.args([
+        "--quiet",
+        "--workspace",
+        "--examples",
+        "--features",
+        "faas-examples/docker,faas-examples/wasm",
+    ]);
     let status = process::run(&mut build)?;
     if !status.success() {
         return Ok(Outcome::from_status("build of the examples", status));
