@@ -109,6 +109,8 @@ pub struct Hardening {
     pub open_files: i64,
     /// The size of `/tmp`, which is memory of the container.
     pub tmp: MemoryMib,
+    /// The processors that containers run on, such as `0-3,8`; all of them where it is not told.
+    pub cpus: Option<String>,
     /// The runtime of the engine, such as `runc`, `runsc` (gVisor) or `kata`; the engine's default where it is not told.
     pub runtime: Option<String>,
     /// A profile for seccomp as JSON; the engine's default where it is not told. There is no way to turn it off.
@@ -127,6 +129,7 @@ impl Default for Hardening {
             pids: 1024,
             open_files: 1024,
             tmp: MemoryMib::new(16),
+            cpus: None,
             runtime: None,
             seccomp: None,
             log_driver: ("json-file".to_owned(), log_options.into()),

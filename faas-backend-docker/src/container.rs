@@ -1,11 +1,10 @@
 //! A container: made, reached, and removed.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use faas_core::{Error, ErrorKind, Outcome};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::connection::{Address, Connection};
 use crate::engine::Engine;
@@ -29,6 +28,9 @@ const LOOK: Duration = Duration::from_millis(200);
 
 /// How long the engine may take to tell that a container has ended, and why. Source: OpenWhisk polls for 2 s.
 const AUTOPSY: Duration = Duration::from_secs(2);
+
+/// How long the engine may take to tell what a container is doing, where somebody waits for it. Arbitrary.
+const ANSWER: Duration = Duration::from_secs(1);
 
 /// A container that is up. Dropping it has it removed.
 pub(crate) struct Container {
@@ -109,31 +111,44 @@ impl Container {
 
     /// Connects as soon as the server listens.
     async fn first_connection(&self, patience: Duration) -> Result<Connection, Error> {
-        let begun = Instant::now();
+        tokio::select! {
+            connection = self.connect() => Ok(connection),
+            error = self.ended() => Err(error),
+            () = sleep(patience) => Err(self.silent(patience).await),
+        }
+    }
+
+    /// Tries to connect until it can.
+    async fn connect(&self) -> Connection {
         let mut wait = FIRST_WAIT;
-        let mut look_at = begun + LOOK;
         loop {
-            let error = match Connection::open(&self.address).await {
-                Ok(connection) => return Ok(connection),
-                Err(error) => error,
-            };
-            if Instant::now() >= look_at {
-                match self.death(Duration::ZERO).await {
-                    Some(death) => return Err(death.before_init()),
-                    None => look_at = Instant::now() + LOOK,
-                }
-            }
-            if begun.elapsed() >= patience {
-                return Err(self.silent(patience, error));
+            if let Ok(connection) = Connection::open(&self.address).await {
+                return connection;
             }
             sleep(wait).await;
             wait = (wait * 2).min(LONGEST_WAIT);
         }
     }
 
-    fn silent(&self, patience: Duration, error: io::Error) -> Error {
+    /// Waits until the container, which does not listen yet, has ended; why it did. While the engine cannot tell, it may
+    /// still come up.
+    async fn ended(&self) -> Error {
+        loop {
+            sleep(LOOK).await;
+            match self.death(Duration::ZERO).await {
+                None | Some(Death::Unknown(_)) => {}
+                Some(death) => return death.before_listening(),
+            }
+        }
+    }
+
+    /// The error of a container that did not listen in time.
+    async fn silent(&self, patience: Duration) -> Error {
+        if let Some(death) = self.death_within(Duration::ZERO).await {
+            return death.before_listening();
+        }
         let text = format!("The container did not listen within {} milliseconds.", patience.as_millis());
-        Error::new(ErrorKind::InitFailed, text).with_context("container", &self.id).with_source(error)
+        Error::new(ErrorKind::InitFailed, text).with_context("container", &self.id)
     }
 
     /// The folder that it shares, if it does.
@@ -142,7 +157,7 @@ impl Container {
     }
 
     /// Why the container does not answer; `None` while it runs, after the engine had so long to notice.
-    pub(crate) async fn death(&self, patience: Duration) -> Option<Death> {
+    async fn death(&self, patience: Duration) -> Option<Death> {
         let begun = Instant::now();
         let mut wait = Duration::from_millis(5);
         loop {
@@ -165,9 +180,16 @@ impl Container {
         }
     }
 
+    /// The same from an engine that may not answer at all.
+    async fn death_within(&self, patience: Duration) -> Option<Death> {
+        let silent =
+            || Death::Unknown(Error::new(ErrorKind::Unavailable, "the engine does not answer in time"));
+        timeout(patience + ANSWER, self.death(patience)).await.unwrap_or_else(|_| Some(silent()))
+    }
+
     /// Why the container, which broke its connection, does not answer.
     pub(crate) async fn autopsy(&self) -> Death {
-        self.death(AUTOPSY).await.unwrap_or(Death::Exited)
+        self.death_within(AUTOPSY).await.unwrap_or(Death::Exited)
     }
 
     /// Removes it. What the engine cannot do now is done later.
@@ -180,6 +202,15 @@ impl Container {
 }
 
 impl Death {
+    /// The error of a container that ended before its server listened: no code of an action can have started.
+    fn before_listening(self) -> Error {
+        match self {
+            Self::Gone => self.before_init().temporary(true),
+            Self::Unknown(error) => unprovided(error),
+            death => death.before_init(),
+        }
+    }
+
     /// The error of a container that ended before user code was initialised.
     pub(crate) fn before_init(self) -> Error {
         let text = match self {

@@ -35,7 +35,13 @@ pub(crate) fn of_engine(what: &str, refusal: Refusal) -> Error {
         }
         _ => (ErrorKind::Internal, format!("the engine's answer to the call to {what} cannot be read")),
     };
-    Error::new(kind, text).with_source(refusal)
+    match refusal {
+        // All of it that is worth to be read is in the text, and it may be long.
+        Refusal::DockerResponseServerError { .. } | Refusal::DockerStreamError { .. } => {
+            Error::new(kind, text)
+        }
+        refusal => Error::new(kind, text).with_source(refusal),
+    }
 }
 
 /// The most that is shown of what an engine says, in bytes. Arbitrary.

@@ -25,3 +25,17 @@ pub use self::backend::{DockerBackend, Loaded, load_image};
 pub use self::builder::DockerBuilder;
 pub use self::config::{DockerConfig, Hardening, Runtime, Transport};
 pub use self::engine::Pull;
+
+/// What the engine is asked for to make a container of an image that shares `folder`, for benchmarks that compare with it.
+#[doc(hidden)]
+#[must_use]
+pub fn bench_container(
+    image: &str,
+    memory: faas_core::MemoryMib,
+    hardening: &Hardening,
+    folder: &std::path::Path,
+) -> bollard::models::ContainerCreateBody {
+    let link = recipe::Link::Socket;
+    let recipe = recipe::Recipe { image: image.to_owned(), memory, link, user: None, writes_root: false };
+    recipe.body(hardening, Some(folder), &std::collections::BTreeMap::new())
+}

@@ -104,6 +104,7 @@ impl Recipe {
             ulimits: Some(vec![open_files]),
             // As many shares as MiB, so that processors are divided as memory is. Source: OpenWhisk.
             cpu_shares: Some(i64::from(self.memory.mib()).max(2)),
+            cpuset_cpus: hardening.cpus.clone(),
             init: Some(true),
             network_mode: Some(network),
             port_bindings: ports,

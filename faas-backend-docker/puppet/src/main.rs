@@ -4,9 +4,13 @@
 //! [`Play`]; what it does with `/run` in the input. Where there is none, it answers as OpenWhisk's runtimes do.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a runtime's output is its log")]
 
+use std::fs;
+mod respond;
+
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::exit;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -24,6 +28,10 @@ struct Play {
     flood_kib: usize,
     /// The mark at the end of the output is left out.
     no_mark: bool,
+    /// Printed to both streams so long after the answer, where there is something.
+    later: Vec<String>,
+    /// How long after.
+    later_ms: u64,
     /// How long to wait before answering.
     wait_ms: u64,
     /// The status of the answer.
@@ -50,34 +58,54 @@ struct Play {
     grow: bool,
     /// What was sent to `/init` is the result.
     tell_init: bool,
+    /// What was sent to `/run` is the result.
+    tell_run: bool,
+    /// What comes of connecting to this address is the result.
+    connect: Option<SocketAddr>,
+    /// The text of this file is the result.
+    read: Option<String>,
+    /// What comes of writing to this file is the result.
+    write: Option<String>,
 }
 
 const MARK: &str = "XXX_THE_END_OF_A_WHISK_ACTIVATION_XXX";
 
 fn main() -> io::Result<()> {
-    if std::env::args().nth(1).as_deref() == Some("--exit") {
-        exit(3);
+    match std::env::args().nth(1).as_deref() {
+        Some("--exit") => exit(3),
+        Some("--deaf") => std::thread::sleep(Duration::from_secs(3600)),
+        _ => {}
+    }
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [flag, socket, request, reply] = &arguments[..]
+        && flag == "--respond"
+    {
+        let number = |text: &str| text.parse().map_err(io::Error::other);
+        return respond::run(socket, number(request)?, number(reply)?);
     }
     let listener = TcpListener::bind("0.0.0.0:8080")?;
-    let mut init = Value::Null;
+    let init = Arc::new(Mutex::new(Value::Null));
     for connection in listener.incoming() {
-        let mut connection = connection?;
-        while let Some((path, body)) = read(&connection)? {
-            let request: Value = serde_json::from_slice(&body).unwrap_or_default();
-            let value = &request["value"];
-            let play = match path.as_str() {
-                "/init" => {
-                    init = request.clone();
-                    serde_json::from_str(value["code"].as_str().unwrap_or("{}")).unwrap_or_default()
-                }
-                _ => serde_json::from_value(value.clone()).unwrap_or_default(),
-            };
-            if !act(&mut connection, &path, &play, value, &init)? {
-                break;
-            }
-        }
+        let (connection, init) = (connection?, Arc::clone(&init));
+        // Whoever hangs up does not end the program.
+        std::thread::spawn(move || serve(connection, &init));
     }
     Ok(())
+}
+
+fn serve(mut connection: TcpStream, init: &Mutex<Value>) -> io::Result<()> {
+    let Some((path, body)) = read(&connection)? else { return Ok(()) };
+    let request: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let value = &request["value"];
+    let play = match path.as_str() {
+        "/init" => {
+            *init.lock().unwrap_or_else(PoisonError::into_inner) = request.clone();
+            serde_json::from_str(value["code"].as_str().unwrap_or("{}")).unwrap_or_default()
+        }
+        _ => serde_json::from_value(value.clone()).unwrap_or_default(),
+    };
+    let init = init.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    act(&mut connection, &path, &play, &request, &init)
 }
 
 /// Reads a request: its path and its body.
@@ -102,8 +130,8 @@ fn read(connection: &TcpStream) -> io::Result<Option<(String, Vec<u8>)>> {
     Ok(Some((path, body)))
 }
 
-/// Does what is to be done with a request; whether the connection goes on.
-fn act(connection: &mut TcpStream, path: &str, play: &Play, value: &Value, init: &Value) -> io::Result<bool> {
+/// Does what is to be done with a request.
+fn act(connection: &mut TcpStream, path: &str, play: &Play, request: &Value, init: &Value) -> io::Result<()> {
     print(play)?;
     if path == "/run" && !play.no_mark {
         println!("{MARK}");
@@ -123,9 +151,9 @@ fn act(connection: &mut TcpStream, path: &str, play: &Play, value: &Value, init:
         std::thread::sleep(Duration::from_secs(3600));
     }
     if play.hang_up {
-        return Ok(false);
+        return Ok(());
     }
-    let answer = answer(path, play, value, init);
+    let answer = answer(path, play, request, init);
     for _ in 0..play.times.unwrap_or(1) {
         if play.trickle_ms == 0 {
             connection.write_all(&answer)?;
@@ -137,7 +165,14 @@ fn act(connection: &mut TcpStream, path: &str, play: &Play, value: &Value, init:
         }
     }
     connection.flush()?;
-    Ok(false)
+    if !play.later.is_empty() {
+        std::thread::sleep(Duration::from_millis(play.later_ms));
+        for line in &play.later {
+            println!("{line}");
+            eprintln!("{line}");
+        }
+    }
+    Ok(())
 }
 
 fn print(play: &Play) -> io::Result<()> {
@@ -158,7 +193,23 @@ fn print(play: &Play) -> io::Result<()> {
     stdout.flush()
 }
 
-fn answer(path: &str, play: &Play, value: &Value, init: &Value) -> Vec<u8> {
+/// What was tried, if anything was: its result.
+fn tried(play: &Play) -> Option<Value> {
+    let of = |tried: io::Result<String>| match tried {
+        Ok(text) => json!({ "text": text }),
+        Err(error) => json!({ "refused": error.to_string() }),
+    };
+    if let Some(address) = &play.connect {
+        let connected = TcpStream::connect_timeout(address, Duration::from_secs(2));
+        return Some(of(connected.map(|_| String::new())));
+    }
+    if let Some(path) = &play.read {
+        return Some(of(fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())));
+    }
+    play.write.as_ref().map(|path| of(fs::write(path, "written").map(|()| String::new())))
+}
+
+fn answer(path: &str, play: &Play, request: &Value, init: &Value) -> Vec<u8> {
     if let Some(raw) = &play.raw {
         return raw.clone().into_bytes();
     }
@@ -167,7 +218,8 @@ fn answer(path: &str, play: &Play, value: &Value, init: &Value) -> Vec<u8> {
         Some(body) => body.clone(),
         None if path == "/init" => json!({ "ok": true }).to_string(),
         None if play.tell_init => init.to_string(),
-        None => value.to_string(),
+        None if play.tell_run => request.to_string(),
+        None => tried(play).unwrap_or_else(|| request["value"].clone()).to_string(),
     };
     let status = play.status.unwrap_or(200);
     let header = match play.header_kib {

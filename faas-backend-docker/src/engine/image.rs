@@ -4,7 +4,6 @@ use std::path::Path;
 
 use bollard::query_parameters::{CreateImageOptions, ImportImageOptions};
 use faas_core::{Error, ErrorKind};
-use futures_util::StreamExt;
 
 use super::Engine;
 use crate::error;
@@ -104,8 +103,8 @@ impl Engine {
     /// Whether an image is there.
     pub(crate) async fn has_image(&self, image: &str) -> Result<bool, Error> {
         check_name(image)?;
-        let inspected = self.docker().await?.inspect_image(image).await;
-        match self.answered("look at an image", inspected) {
+        let inspected = self.docker().await?.inspect_image(image);
+        match self.call("look at an image", inspected).await {
             Ok(_) => Ok(true),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
@@ -125,9 +124,7 @@ impl Engine {
         let docker = self.docker().await?;
         let options = ImportImageOptions { quiet: true, ..ImportImageOptions::default() };
         let mut progress = docker.import_image(options, bollard::body_full(bytes.into()), None);
-        while let Some(step) = progress.next().await {
-            self.answered("load an image", step)?;
-        }
+        while self.step("load an image", &mut progress).await?.is_some() {}
         Ok(())
     }
 
@@ -165,8 +162,7 @@ impl Engine {
         };
         tracing::info!(image, "pulling the image");
         let mut progress = self.docker().await?.create_image(Some(options), None, None);
-        while let Some(step) = progress.next().await {
-            let step = self.answered("pull an image", step)?;
+        while let Some(step) = self.step("pull an image", &mut progress).await? {
             let detail = step.progress_detail.unwrap_or_default();
             let layer = step.id.unwrap_or_default();
             let status = step.status.unwrap_or_default();

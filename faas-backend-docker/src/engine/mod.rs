@@ -8,13 +8,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bollard::Docker;
+use bollard::errors::Error as Refusal;
 use bollard::models::{ContainerCreateBody, ContainerState, ContainerSummary, NetworkCreateRequest};
 use bollard::query_parameters::{
     CreateContainerOptions, InspectContainerOptions, KillContainerOptions, ListContainersOptions,
     ListNetworksOptions, RemoveContainerOptions, StartContainerOptions,
 };
 use faas_core::{Error, ErrorKind};
+use futures_util::{Stream, StreamExt};
 use tokio::sync::OnceCell;
+use tokio::time::timeout;
 
 use self::connect::Connected;
 pub use self::image::Pull;
@@ -49,8 +52,23 @@ impl Engine {
         self.connected().await.map(|connected| connected.local)
     }
 
+    /// Waits for the answer to a call, the whole of it, and tells what it means.
+    async fn call<T>(&self, what: &str, call: impl Future<Output = Result<T, Refusal>>) -> Result<T, Error> {
+        let answer = timeout(self.patience, call).await;
+        self.answered(what, answer.unwrap_or(Err(Refusal::RequestTimeoutError)))
+    }
+
+    /// Waits for the next step of a call that has several, for as long as for a call; `None` after the last one.
+    async fn step<T>(
+        &self,
+        what: &str,
+        steps: &mut (impl Stream<Item = Result<T, Refusal>> + Unpin),
+    ) -> Result<Option<T>, Error> {
+        self.call(what, async { steps.next().await.transpose() }).await
+    }
+
     /// Notes whether a call reached the engine, and tells what its answer means.
-    fn answered<T>(&self, what: &str, answer: Result<T, bollard::errors::Error>) -> Result<T, Error> {
+    fn answered<T>(&self, what: &str, answer: Result<T, Refusal>) -> Result<T, Error> {
         let answer = answer.map_err(|refusal| of_engine(what, refusal));
         let reached = !answer.as_ref().is_err_and(|error| error.kind() == ErrorKind::Unavailable);
         if self.reached.swap(reached, Ordering::Relaxed) != reached {
@@ -76,35 +94,35 @@ impl Engine {
 
     pub(crate) async fn create(&self, name: &str, body: ContainerCreateBody) -> Result<String, Error> {
         let options = CreateContainerOptions { name: Some(name.to_owned()), platform: String::new() };
-        let created = self.docker().await?.create_container(Some(options), body).await;
-        self.answered("create a container", created).map(|created| created.id)
+        let created = self.docker().await?.create_container(Some(options), body);
+        self.call("create a container", created).await.map(|created| created.id)
     }
 
     pub(crate) async fn start(&self, id: &str) -> Result<(), Error> {
-        let started = self.docker().await?.start_container(id, None::<StartContainerOptions>).await;
-        self.answered("start a container", started)
+        let started = self.docker().await?.start_container(id, None::<StartContainerOptions>);
+        self.call("start a container", started).await
     }
 
     pub(crate) async fn pause(&self, id: &str) -> Result<(), Error> {
-        let paused = self.docker().await?.pause_container(id).await;
-        self.answered("pause a container", paused)
+        let paused = self.docker().await?.pause_container(id);
+        self.call("pause a container", paused).await
     }
 
     pub(crate) async fn unpause(&self, id: &str) -> Result<(), Error> {
-        let resumed = self.docker().await?.unpause_container(id).await;
-        self.answered("resume a container", resumed)
+        let resumed = self.docker().await?.unpause_container(id);
+        self.call("resume a container", resumed).await
     }
 
     pub(crate) async fn kill(&self, id: &str) -> Result<(), Error> {
-        let killed = self.docker().await?.kill_container(id, None::<KillContainerOptions>).await;
-        self.answered("kill a container", killed)
+        let killed = self.docker().await?.kill_container(id, None::<KillContainerOptions>);
+        self.call("kill a container", killed).await
     }
 
     /// Kills and removes a container. One that is not there is no error.
     pub(crate) async fn remove(&self, name: &str) -> Result<(), Error> {
         let options = RemoveContainerOptions { force: true, v: true, link: false };
-        let removed = self.docker().await?.remove_container(name, Some(options)).await;
-        match self.answered("remove a container", removed) {
+        let removed = self.docker().await?.remove_container(name, Some(options));
+        match self.call("remove a container", removed).await {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
             // Somebody else is about it already.
             Err(error) if error.kind() == ErrorKind::Conflict => Ok(()),
@@ -114,8 +132,8 @@ impl Engine {
 
     /// What a container is doing.
     pub(crate) async fn state(&self, id: &str) -> Result<ContainerState, Error> {
-        let inspected = self.docker().await?.inspect_container(id, None::<InspectContainerOptions>).await;
-        let inspected = self.answered("inspect a container", inspected)?;
+        let inspected = self.docker().await?.inspect_container(id, None::<InspectContainerOptions>);
+        let inspected = self.call("inspect a container", inspected).await?;
         Ok(inspected.state.unwrap_or_default())
     }
 
@@ -125,8 +143,9 @@ impl Engine {
         id: &str,
         network: &str,
     ) -> Result<(Option<String>, Option<u16>), Error> {
-        let inspected = self.docker().await?.inspect_container(id, None::<InspectContainerOptions>).await;
-        let settings = self.answered("inspect a container", inspected)?.network_settings.unwrap_or_default();
+        let inspected = self.docker().await?.inspect_container(id, None::<InspectContainerOptions>);
+        let settings =
+            self.call("inspect a container", inspected).await?.network_settings.unwrap_or_default();
         let networks = settings.networks.unwrap_or_default();
         let address = networks.get(network).and_then(|network| network.ip_address.clone());
         let ports = settings.ports.unwrap_or_default();
@@ -139,20 +158,20 @@ impl Engine {
     pub(crate) async fn list(&self, label: &str) -> Result<Vec<ContainerSummary>, Error> {
         let filters = Some([("label".to_owned(), vec![label.to_owned()])].into());
         let options = ListContainersOptions { all: true, filters, ..ListContainersOptions::default() };
-        let listed = self.docker().await?.list_containers(Some(options)).await;
-        self.answered("list containers", listed)
+        let listed = self.docker().await?.list_containers(Some(options));
+        self.call("list containers", listed).await
     }
 
     /// Makes a network.
     pub(crate) async fn create_network(&self, request: NetworkCreateRequest) -> Result<(), Error> {
-        let created = self.docker().await?.create_network(request).await;
-        self.answered("create a network", created).map(drop)
+        let created = self.docker().await?.create_network(request);
+        self.call("create a network", created).await.map(drop)
     }
 
     /// Removes a network. One that is not there is no error.
     pub(crate) async fn remove_network(&self, name: &str) -> Result<(), Error> {
-        let removed = self.docker().await?.remove_network(name).await;
-        match self.answered("remove a network", removed) {
+        let removed = self.docker().await?.remove_network(name);
+        match self.call("remove a network", removed).await {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
             removed => removed,
         }
@@ -164,8 +183,8 @@ impl Engine {
         label: &str,
     ) -> Result<Vec<(String, std::collections::HashMap<String, String>)>, Error> {
         let filters = Some([("label".to_owned(), vec![label.to_owned()])].into());
-        let listed = self.docker().await?.list_networks(Some(ListNetworksOptions { filters })).await;
-        let listed = self.answered("list networks", listed)?;
+        let listed = self.docker().await?.list_networks(Some(ListNetworksOptions { filters }));
+        let listed = self.call("list networks", listed).await?;
         let named = listed
             .into_iter()
             .filter_map(|network| Some((network.name?, network.labels.unwrap_or_default())));
