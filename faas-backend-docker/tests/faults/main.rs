@@ -12,6 +12,8 @@
     reason = "a test that fails should panic, in the functions that tests share too"
 )]
 
+mod engine_scripted;
 mod hardening;
 mod puppet;
+mod script;
 mod site;

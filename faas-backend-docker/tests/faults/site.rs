@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bollard::Docker;
 use bollard::models::ContainerSummary;
 use bollard::query_parameters::{ListContainersOptions, ListNetworksOptions};
+use bollard::{API_DEFAULT_VERSION, Docker};
 use faas_backend_docker::{DockerBackend, DockerBuilder};
 use faas_core::pool::PoolStats;
 use faas_core::{ActionSpec, Activation, Backend, Entropy, ErrorKind, MemoryMib, Platform, Status};
@@ -30,24 +30,38 @@ pub(crate) struct Site {
 pub(crate) struct Ground {
     pub(crate) docker: Docker,
     pub(crate) guests: PathBuf,
+    /// The engine's address, where it is not the usual one.
+    host: Option<String>,
     pool: String,
     home: PathBuf,
 }
 
+/// Tells that a test is skipped, and why.
+pub(crate) fn skip<T>(test: &str, reason: &str) -> Option<T> {
+    // Past the harness, which keeps what a test prints that passes.
+    let _ = writeln!(std::io::stdout(), "SKIP {test}: {reason}");
+    None
+}
+
 /// An engine and the guests' image; `None`, which is told, where one of them cannot be had.
 pub(crate) async fn ground(test: &str) -> Option<Ground> {
-    let skip = |reason: &str| {
-        // Past the harness, which keeps what a test prints that passes.
-        let _ = writeln!(std::io::stdout(), "SKIP {test}: {reason}");
-        None
-    };
+    ground_on(test, None).await
+}
+
+/// The same with the engine at this address.
+pub(crate) async fn ground_on(test: &str, host: Option<String>) -> Option<Ground> {
+    let skip = |reason: &str| skip(test, reason);
     let guests = match faas_build::docker!("guests") {
         Err(error) if error.kind() == ErrorKind::Unsupported => return skip(error.message()),
         built => built.expect("an artifact"),
     };
     let pool = format!("faas-test-{}-{test}", std::process::id());
     let home = std::env::temp_dir().join(format!("faas-t-{}-{:x}", std::process::id(), fastrand::u32(..)));
-    let ground = Ground { docker: connect().await.ok()?, guests, pool, home };
+    let docker = match connect(host.as_deref()).await {
+        Ok(docker) => docker,
+        Err(error) => return skip(&format!("no engine answers: {error}")),
+    };
+    let ground = Ground { docker, guests, host, pool, home };
     match ground.builder().build().unwrap().health().await.problem {
         Some(problem) => skip(&problem),
         None => Some(ground),
@@ -55,8 +69,12 @@ pub(crate) async fn ground(test: &str) -> Option<Ground> {
 }
 
 /// The engine as the tests themselves talk to it.
-async fn connect() -> Result<Docker, bollard::errors::Error> {
-    Docker::connect_with_defaults()?.negotiate_version().await
+async fn connect(host: Option<&str>) -> Result<Docker, bollard::errors::Error> {
+    let docker = match host {
+        Some(host) => Docker::connect_with_unix(host, 60, API_DEFAULT_VERSION)?,
+        None => Docker::connect_with_defaults()?,
+    };
+    docker.negotiate_version().await
 }
 
 /// A specification with defaults.
@@ -72,7 +90,12 @@ pub(crate) fn millis(ms: u64) -> Duration {
 impl Ground {
     /// A backend of the guests that is this test's own, and pauses nothing.
     pub(crate) fn builder(&self) -> DockerBuilder {
-        DockerBackend::builder().artifact(&self.guests).pool(&self.pool).home(&self.home).pause_after(None)
+        let builder = DockerBackend::builder().artifact(&self.guests).pool(&self.pool).home(&self.home);
+        let builder = builder.pause_after(None);
+        match &self.host {
+            Some(host) => builder.host(host),
+            None => builder,
+        }
     }
 
     /// A site of the guests with these specifications, and the neighbour.

@@ -1,0 +1,208 @@
+//! An engine that answers badly while containers are made and while they run.
+
+use std::time::{Duration, Instant};
+
+use faas_core::{ActionSpec, Error, ErrorKind, Status};
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use crate::script::{Answer, Call, HELD, Script};
+use crate::site::{Site, ground_on, millis, spec, until};
+
+/// An action that gets a new container each time.
+const COLD: &str = "remember";
+
+/// The text of an activation without a container.
+const NOT_PROVISIONED: &str = "Failed to provision resources to run the action.";
+
+/// How long anything may take here: what is not answered is given up after a second.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A site on an engine that is scripted, with its action that gets a new container each time.
+async fn scripted(test: &str) -> Option<(Script, Site)> {
+    scripted_with(test, Duration::from_secs(30)).await
+}
+
+/// The same, whose containers may take that long until they listen.
+async fn scripted_with(test: &str, start_timeout: Duration) -> Option<(Script, Site)> {
+    let engine = Script::start();
+    let ground = ground_on(test, Some(engine.host())).await?;
+    let mut cold = spec(COLD);
+    cold.annotations.insert(ActionSpec::FRESH_SANDBOX.to_owned(), json!(true));
+    let builder = ground.builder().engine_timeout(millis(1000)).start_timeout(start_timeout);
+    let site = ground.site_on(builder, [cold]).await;
+    site.fine().await;
+    Some((engine, site))
+}
+
+/// Runs the action that needs a new container, which it does not get.
+async fn refused(site: &Site) -> Error {
+    let call = site.app.invoke(COLD, json!({}));
+    let error = timeout(PATIENCE, call).await.expect("an end").expect_err("there is no container");
+    let id = error.context("activation").expect("it was accepted").parse().unwrap();
+    let record = site.app.activation(id).await.unwrap();
+    assert_eq!(record.status(), Status::InternalError);
+    assert_eq!(record.outcome.error().as_deref(), Some(error.message()));
+    let report = format!("{error:?}");
+    assert!(report.len() < 8 << 10, "a report of {} bytes", report.len());
+    error
+}
+
+/// Runs the action in a container that it gets.
+async fn succeeds(site: &Site) {
+    let record = site.app.invoke(COLD, json!({ "secret": "a" })).await.unwrap();
+    assert!(record.outcome.is_success(), "{:?}", record.outcome);
+}
+
+/// Answers that leave a caller without what it needs, with the kind of error that they are.
+fn bad_answers() -> Vec<(Answer, ErrorKind)> {
+    let refusal = |status, message: &str| Answer::Refusal(status, message.to_owned());
+    vec![
+        (refusal(409, "Conflict: it is in use"), ErrorKind::Internal),
+        (refusal(500, "no space left on device"), ErrorKind::Internal),
+        (refusal(500, &"long ".repeat(200 << 10)), ErrorKind::Internal),
+        (Answer::Raw("what do you want?\r\n\r\n"), ErrorKind::Unavailable),
+        (Answer::Raw("HTTP/1.1 500 No\r\nContent-Length: 90\r\n\r\n{\"message\": "), ErrorKind::Unavailable),
+        (Answer::Half, ErrorKind::Unavailable),
+        (Answer::Stalled, ErrorKind::Unavailable),
+        (Answer::Silence, ErrorKind::Unavailable),
+        (Answer::Closed, ErrorKind::Unavailable),
+    ]
+}
+
+/// Tries these answers to a call that every new container needs.
+async fn try_all(test: &str, call: Call, answers: Vec<(Answer, ErrorKind)>) {
+    let Some((engine, site)) = scripted(test).await else { return };
+    let neighbours = engine.containers();
+    let tried = answers.len() as u64;
+    for (answer, kind) in answers {
+        let what: String = format!("{answer:?}").chars().take(60).collect();
+        let before = engine.count(call);
+        engine.answer(call, answer);
+        let error = refused(&site).await;
+        // User code cannot have started; whoever was not understood may understand later.
+        let is_temporary = kind == ErrorKind::Unavailable;
+        assert_eq!((error.kind(), error.is_temporary()), (kind, is_temporary), "{what}: {error:?}");
+        assert_eq!(error.message(), NOT_PROVISIONED, "{what}");
+        assert_eq!(engine.count(call) - before, 1, "{what}");
+        site.fine().await;
+        engine.heal();
+        succeeds(&site).await;
+        let left = until(PATIENCE, || async {
+            let left = engine.containers();
+            if left == neighbours { Ok(()) } else { Err(left) }
+        });
+        assert_eq!(left.await, Ok(()), "{what}");
+    }
+    site.end_without(tried, 2 * tried).await;
+}
+
+#[tokio::test]
+async fn an_engine_that_fails_to_create_is_no_end_of_the_backend() {
+    let mut answers = bad_answers();
+    answers.push((Answer::Body("[1, 2]".to_owned()), ErrorKind::Internal));
+    answers.push((Answer::Body("{\"Id\": 3}".to_owned()), ErrorKind::Internal));
+    try_all("scripted-create", Call::Create, answers).await;
+}
+
+#[tokio::test]
+async fn an_engine_that_fails_to_start_is_no_end_of_the_backend() {
+    try_all("scripted-start", Call::Start, bad_answers()).await;
+}
+
+#[tokio::test]
+async fn a_container_that_nobody_can_tell_about_is_waited_for_and_given_up() {
+    let Some((engine, site)) = scripted_with("scripted-inspect", millis(600)).await else { return };
+    let mut answers = bad_answers();
+    answers.retain(|(answer, _)| !matches!(answer, Answer::Refusal(409, _) | Answer::Raw(_)));
+    let tried = answers.len() as u64;
+    for (answer, kind) in answers {
+        let what: String = format!("{answer:?}").chars().take(60).collect();
+        engine.answer(Call::Start, Answer::Lie);
+        engine.answer(Call::Inspect, answer);
+        let before = engine.count(Call::Inspect);
+        let error = refused(&site).await;
+        let is_temporary = kind == ErrorKind::Unavailable;
+        assert_eq!((error.kind(), error.is_temporary()), (kind, is_temporary), "{what}: {error:?}");
+        assert_eq!(error.message(), NOT_PROVISIONED, "{what}");
+        let looks = engine.count(Call::Inspect) - before;
+        assert!((1..=5).contains(&looks), "{what}: it was asked {looks} times in 0.6 s");
+        engine.heal();
+    }
+    site.end_without(tried, 1).await;
+}
+
+#[tokio::test]
+async fn a_container_comes_up_though_the_engine_cannot_tell() {
+    let Some((engine, site)) = scripted("scripted-late").await else { return };
+    for answer in [Answer::Refusal(500, "no".to_owned()), Answer::Silence, Answer::Stalled, Answer::Closed] {
+        engine.answer(Call::Start, Answer::Lie);
+        engine.answer(Call::Inspect, answer);
+        let before = engine.count(Call::Inspect);
+        let looked = async {
+            while engine.count(Call::Inspect) == before {
+                tokio::time::sleep(millis(5)).await;
+            }
+            engine.start_guests();
+        };
+        tokio::join!(succeeds(&site), looked);
+        engine.heal();
+    }
+    site.end(4).await;
+}
+
+#[tokio::test]
+async fn a_container_that_is_gone_before_it_listens_may_be_made_anew() {
+    let Some((engine, site)) = scripted("scripted-gone").await else { return };
+    engine.answer(Call::Start, Answer::Lie);
+    engine.answer(Call::Inspect, Answer::Refusal(404, "No such container".to_owned()));
+    let error = refused(&site).await;
+    assert_eq!((error.kind(), error.is_temporary()), (ErrorKind::SandboxLost, true), "{error:?}");
+    engine.heal();
+    succeeds(&site).await;
+    site.end_without(1, 1).await;
+}
+
+#[tokio::test]
+async fn what_became_of_a_run_that_broke_off_is_never_guessed() {
+    let Some((engine, site)) = scripted("scripted-run").await else { return };
+    let answers = bad_answers();
+    let tried = answers.len() as u64;
+    for (answer, _) in answers {
+        let what: String = format!("{answer:?}").chars().take(60).collect();
+        let begun = Instant::now();
+        let error = breaks_off(&engine, &site, answer).await.expect_err("the engine cannot tell");
+        // The action may have done anything.
+        assert_eq!(
+            (error.kind(), error.is_temporary()),
+            (ErrorKind::SandboxLost, false),
+            "{what}: {error:?}"
+        );
+        assert_eq!(error.message(), "the engine cannot tell what became of the container", "{what}");
+        assert!(begun.elapsed() < Duration::from_secs(10), "{what}: {:?}", begun.elapsed());
+        succeeds(&site).await;
+    }
+    let gone = Answer::Refusal(404, "No such container".to_owned());
+    let error = breaks_off(&engine, &site, gone).await.expect_err("the container is gone");
+    assert_eq!((error.kind(), error.is_temporary()), (ErrorKind::SandboxLost, false), "{error:?}");
+    let outcome = breaks_off(&engine, &site, Answer::Usual).await.unwrap();
+    assert_eq!(outcome["status"], json!(Status::DeveloperError.code()), "{outcome}");
+    let killed = Answer::Body(json!({ "State": { "Running": false, "OOMKilled": true } }).to_string());
+    let outcome = breaks_off(&engine, &site, killed).await.unwrap();
+    assert!(outcome["error"].as_str().unwrap().contains("memory"), "{outcome}");
+    site.end_without(tried + 1, tried).await;
+}
+
+/// Runs an action whose guest ends in the middle, while the engine says that about its container.
+async fn breaks_off(engine: &Script, site: &Site, answer: Answer) -> Result<Value, Error> {
+    let held: Value = serde_json::from_str(HELD).unwrap();
+    let app = site.app.clone();
+    let call = tokio::spawn(async move { app.invoke(COLD, held).await });
+    let runs = until(PATIENCE, || async { if engine.holds() { Ok(()) } else { Err("it does not run") } });
+    assert_eq!(runs.await, Ok(()));
+    engine.answer(Call::Inspect, answer);
+    engine.end_holding();
+    let ended = timeout(PATIENCE, call).await.expect("an end").unwrap();
+    engine.heal();
+    ended.map(|record| json!({ "status": record.status().code(), "error": record.outcome.error() }))
+}

@@ -1,0 +1,75 @@
+//! The guest in a container of a scripted engine: it gives its input back, or holds it until it is ended.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use faas_core::guest::Reply;
+use faas_core::guest::http::wire::{Envelope, Run};
+use faas_core::guest::http::{ENVELOPE, GUEST, VERSION};
+use faas_core::{Outcome, Payload};
+use tokio::io::BufStream;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::task::{JoinHandle, JoinSet};
+
+use super::http::{Asked, answer, left, write};
+
+/// An input that is held.
+pub(crate) const HELD: &str = r#"{"held":true}"#;
+
+/// A guest that runs. Dropped, it and its connections end.
+pub(super) struct Guest {
+    task: JoinHandle<()>,
+    holds: Arc<AtomicBool>,
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Guest {
+    /// Starts one that listens on a socket in the folder.
+    pub(super) fn start(folder: &Path) -> io::Result<Self> {
+        let listener = UnixListener::bind(folder.join("guest"))?;
+        let holds = Arc::new(AtomicBool::new(false));
+        let shared = Arc::clone(&holds);
+        let task = tokio::spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                connections.spawn(attend(stream, Arc::clone(&shared)));
+            }
+        });
+        Ok(Self { task, holds })
+    }
+
+    /// Whether it holds an input.
+    pub(super) fn holds(&self) -> bool {
+        self.holds.load(Ordering::Acquire)
+    }
+}
+
+async fn attend(stream: UnixStream, holds: Arc<AtomicBool>) {
+    let mut host = BufStream::new(stream);
+    while let Ok(Some(asked)) = Asked::read(&mut host).await {
+        let reply = match asked.path.as_str() {
+            "/init" => answer(200, &format!("{GUEST}: {VERSION}\r\n"), b"{\"ok\":true}"),
+            _ => {
+                let run: Run<'_> = serde_json::from_slice(&asked.body).unwrap();
+                let input = run.value.map_or("{}", |value| value.get()).to_owned();
+                if input == HELD {
+                    holds.store(true, Ordering::Release);
+                    return left(&mut host).await;
+                }
+                let outcome = Outcome::success(Payload::from_json(input).unwrap());
+                let (header, body) = Envelope::pack(Reply { outcome, logs: vec![], emitted: vec![] });
+                answer(200, &format!("{ENVELOPE}: {header}\r\n"), &body)
+            }
+        };
+        if write(&mut host, &reply).await.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,341 @@
+//! An engine that is scripted: it answers as a real one does until it is told otherwise, and its containers run in
+//! this process.
+
+mod guest;
+mod http;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::io::BufStream;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+
+use self::guest::Guest;
+pub(crate) use self::guest::HELD;
+use self::http::{Asked, Caller, answer, left, write};
+
+/// A call to the engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Call {
+    Version,
+    Ping,
+    Image,
+    Load,
+    Containers,
+    Networks,
+    Create,
+    Start,
+    Inspect,
+    Remove,
+    Other,
+}
+
+impl Call {
+    const ALL: [Self; 11] = [
+        Self::Version,
+        Self::Ping,
+        Self::Image,
+        Self::Load,
+        Self::Containers,
+        Self::Networks,
+        Self::Create,
+        Self::Start,
+        Self::Inspect,
+        Self::Remove,
+        Self::Other,
+    ];
+
+    fn of(asked: &Asked) -> (Self, &str) {
+        let mut parts = asked.path.trim_start_matches('/').split('/');
+        let (first, second, third) = (parts.next(), parts.next(), parts.next());
+        let call = match (asked.method.as_str(), first, second, third) {
+            ("GET", Some("version"), ..) => Self::Version,
+            ("GET", Some("_ping"), ..) => Self::Ping,
+            ("POST", Some("images"), Some("load"), _) => Self::Load,
+            ("GET", Some("images"), ..) => Self::Image,
+            ("GET", Some("networks"), ..) => Self::Networks,
+            ("GET", Some("containers"), Some("json"), _) => Self::Containers,
+            ("POST", Some("containers"), Some("create"), _) => Self::Create,
+            ("POST", Some("containers"), _, Some("start")) => Self::Start,
+            ("GET", Some("containers"), _, Some("json")) => Self::Inspect,
+            ("DELETE", Some("containers"), ..) => Self::Remove,
+            _ => Self::Other,
+        };
+        (call, second.unwrap_or_default())
+    }
+}
+
+/// How a call is answered.
+#[derive(Clone, Debug)]
+pub(crate) enum Answer {
+    /// As a real engine does.
+    Usual,
+    /// With a status and a message, and nothing is done.
+    Refusal(u16, String),
+    /// It is done, and answered with this body.
+    Body(String),
+    /// It is done, and answered with this, which need not be HTTP; then the connection is closed.
+    Raw(&'static str),
+    /// It is done, and answered with one half of the answer; then the connection is closed.
+    Half,
+    /// It is done, and answered with one half of the answer; then nothing more comes.
+    Stalled,
+    /// It is done, and never answered.
+    Silence,
+    /// The connection is closed, and nothing is done.
+    Closed,
+    /// It is done as late as when the engine is healed.
+    Late,
+    /// It is said to be done, and nothing is.
+    Lie,
+}
+
+/// A scripted engine. Dropped, it and its containers end.
+pub(crate) struct Script {
+    state: Arc<State>,
+    socket: PathBuf,
+    task: JoinHandle<()>,
+}
+
+struct State {
+    known: Mutex<Known>,
+    /// How often it was healed.
+    healed: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct Known {
+    answers: BTreeMap<Call, Answer>,
+    calls: Vec<Call>,
+    has_image: bool,
+    made: u64,
+    /// By name.
+    containers: BTreeMap<String, Container>,
+}
+
+struct Container {
+    id: String,
+    labels: Value,
+    folder: Option<PathBuf>,
+    guest: Option<Guest>,
+}
+
+impl Drop for Script {
+    fn drop(&mut self) {
+        self.task.abort();
+        let _ = std::fs::remove_file(&self.socket);
+    }
+}
+
+impl Script {
+    pub(crate) fn start() -> Self {
+        let socket =
+            std::env::temp_dir().join(format!("faas-s-{}-{:x}.sock", std::process::id(), fastrand::u32(..)));
+        let listener = UnixListener::bind(&socket).unwrap();
+        let state = Arc::new(State { known: Mutex::default(), healed: watch::Sender::new(0) });
+        let shared = Arc::clone(&state);
+        let task = tokio::spawn(async move {
+            let mut callers = JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                callers.spawn(attend(Arc::clone(&shared), stream));
+                while callers.try_join_next().is_some() {}
+            }
+        });
+        Self { state, socket, task }
+    }
+
+    /// Its address.
+    pub(crate) fn host(&self) -> String {
+        format!("unix://{}", self.socket.display())
+    }
+
+    /// Answers a kind of call in another way from now on.
+    pub(crate) fn answer(&self, call: Call, answer: Answer) {
+        self.known().answers.insert(call, answer);
+    }
+
+    /// Answers every call in another way from now on.
+    pub(crate) fn answer_all(&self, answer: &Answer) {
+        for call in Call::ALL {
+            self.answer(call, answer.clone());
+        }
+    }
+
+    /// Answers as a real engine does from now on, also who waits for what is late.
+    pub(crate) fn heal(&self) {
+        self.known().answers.clear();
+        self.state.healed.send_modify(|times| *times += 1);
+    }
+
+    /// How often it was called so.
+    pub(crate) fn count(&self, call: Call) -> usize {
+        self.known().calls.iter().filter(|made| **made == call).count()
+    }
+
+    /// How often it was called.
+    pub(crate) fn calls(&self) -> usize {
+        self.known().calls.len()
+    }
+
+    /// The names of the containers that are there.
+    pub(crate) fn containers(&self) -> Vec<String> {
+        self.known().containers.keys().cloned().collect()
+    }
+
+    /// Adds a container that does not run.
+    pub(crate) fn add(&self, name: &str, labels: Value) {
+        self.known().add(name.to_owned(), labels, None);
+    }
+
+    /// Starts what should run in the containers and does not.
+    pub(crate) fn start_guests(&self) {
+        for container in self.known().containers.values_mut().filter(|it| it.guest.is_none()) {
+            container.guest = container.folder.as_deref().and_then(|folder| Guest::start(folder).ok());
+        }
+    }
+
+    /// Whether a guest holds an input.
+    pub(crate) fn holds(&self) -> bool {
+        self.known().containers.values().filter_map(|it| it.guest.as_ref()).any(Guest::holds)
+    }
+
+    /// Ends the guests that hold an input; their containers stay.
+    pub(crate) fn end_holding(&self) {
+        for container in self.known().containers.values_mut() {
+            container.guest = container.guest.take().filter(|guest| !guest.holds());
+        }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.state.known.lock().unwrap()
+    }
+}
+
+async fn attend(state: Arc<State>, stream: UnixStream) {
+    let mut caller = BufStream::new(stream);
+    while let Ok(Some(asked)) = Asked::read(&mut caller).await {
+        if !reply(&state, &mut caller, &asked).await {
+            return;
+        }
+    }
+}
+
+/// Answers a call; whether the connection goes on.
+async fn reply(state: &State, caller: &mut Caller, asked: &Asked) -> bool {
+    let mut healed = state.healed.subscribe();
+    let (call, subject) = Call::of(asked);
+    let how = {
+        let mut known = state.known.lock().unwrap();
+        known.calls.push(call);
+        known.answers.get(&call).cloned().unwrap_or(Answer::Usual)
+    };
+    let usual = || state.known.lock().unwrap().usual(call, subject, asked);
+    match how {
+        Answer::Usual => return write(caller, &usual()).await.is_ok(),
+        Answer::Refusal(status, message) => {
+            let body = json!({ "message": message }).to_string();
+            return write(caller, &answer(status, "", body.as_bytes())).await.is_ok();
+        }
+        Answer::Body(body) => {
+            usual();
+            return write(caller, &answer(200, "", body.as_bytes())).await.is_ok();
+        }
+        Answer::Raw(text) => {
+            usual();
+            let _ = write(caller, text.as_bytes()).await;
+        }
+        Answer::Half | Answer::Stalled => {
+            let whole = usual();
+            let _ = write(caller, &whole[..whole.len() - whole.len().min(20) / 2]).await;
+            if let Answer::Stalled = how {
+                left(caller).await;
+            }
+        }
+        Answer::Silence => {
+            usual();
+            left(caller).await;
+        }
+        Answer::Closed => {}
+        Answer::Lie => return write(caller, &answer(204, "", b"")).await.is_ok(),
+        Answer::Late => {
+            let _ = healed.changed().await;
+            // Whoever asked may have left long ago, and others ask meanwhile.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            return write(caller, &usual()).await.is_ok();
+        }
+    }
+    false
+}
+
+impl Known {
+    /// Does what is asked, and answers as a real engine does.
+    fn usual(&mut self, call: Call, subject: &str, asked: &Asked) -> Vec<u8> {
+        let found = |body: Value| answer(200, "", body.to_string().as_bytes());
+        let done = || answer(204, "", b"");
+        let missing = || answer(404, "", br#"{"message":"No such thing"}"#);
+        match call {
+            Call::Version => found(json!({ "ApiVersion": "1.41", "MinAPIVersion": "1.12" })),
+            Call::Ping => answer(200, "", b"OK"),
+            Call::Image if !self.has_image => missing(),
+            Call::Image => found(json!({ "Id": "sha256:00", "RepoTags": [] })),
+            Call::Load => {
+                self.has_image = true;
+                found(json!({ "stream": "Loaded image" }))
+            }
+            Call::Containers => found(self.list(asked)),
+            Call::Networks => found(json!([])),
+            Call::Create => {
+                let body: Value = serde_json::from_slice(&asked.body).unwrap();
+                let folder = body["HostConfig"]["Mounts"][0]["Source"].as_str().map(PathBuf::from);
+                let id = self.add(asked.parameter("name").unwrap(), body["Labels"].clone(), folder);
+                answer(201, "", json!({ "Id": id, "Warnings": [] }).to_string().as_bytes())
+            }
+            Call::Start => match self.find(subject) {
+                Some(container) => {
+                    let folder = container.folder.as_ref().expect("a folder");
+                    container.guest = Guest::start(folder).ok();
+                    done()
+                }
+                None => missing(),
+            },
+            Call::Inspect => match self.find(subject) {
+                Some(container) => {
+                    let state = json!({ "Running": container.guest.is_some(), "ExitCode": 1 });
+                    found(json!({ "Id": container.id, "State": state }))
+                }
+                None => missing(),
+            },
+            Call::Remove => {
+                let found = self.find(subject).map(|container| container.id.clone());
+                self.containers.retain(|_, container| found.as_ref() != Some(&container.id));
+                if found.is_some() { done() } else { missing() }
+            }
+            Call::Other => done(),
+        }
+    }
+
+    fn add(&mut self, name: String, labels: Value, folder: Option<PathBuf>) -> String {
+        self.made += 1;
+        let id = format!("{:064x}", self.made);
+        self.containers.insert(name, Container { id: id.clone(), labels, folder, guest: None });
+        id
+    }
+
+    fn find(&mut self, subject: &str) -> Option<&mut Container> {
+        self.containers.iter_mut().find(|(name, it)| *name == subject || it.id == subject).map(|(_, it)| it)
+    }
+
+    /// The containers with the label that is asked for.
+    fn list(&self, asked: &Asked) -> Value {
+        let filters: Value = serde_json::from_str(&asked.parameter("filters").unwrap()).unwrap();
+        let (key, value) = filters["label"][0].as_str().unwrap().split_once('=').unwrap();
+        let has_label = |container: &&Container| container.labels[key] == value;
+        let shown = |it: &Container| json!({ "Id": it.id, "Labels": it.labels });
+        self.containers.values().filter(has_label).map(shown).collect()
+    }
+}
