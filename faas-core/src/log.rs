@@ -155,6 +155,12 @@ impl LineSplitter {
         }
     }
 
+    /// What is kept of the line that has begun and not ended.
+    #[cfg(all(feature = "guest-http", unix))]
+    pub(crate) fn begun(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// The line that has begun and not ended, if there is one.
     pub fn end(&mut self) -> Option<RawLine> {
         (self.length > 0).then(|| self.cut())

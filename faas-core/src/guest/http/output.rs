@@ -7,7 +7,7 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
@@ -49,6 +49,9 @@ struct Source {
 /// The descriptors that the program reads its output from and shows it on, by pairs.
 pub(super) type Descriptors = [(RawFd, RawFd); 2];
 
+/// How often the lock is tried by who ends the program. Arbitrary: it is held for as long as it takes to read a pipe.
+const TRIES: u32 = 1000;
+
 impl Output {
     /// Takes standard output and standard error over, and begins to read them.
     pub(super) fn take() -> io::Result<&'static Self> {
@@ -73,6 +76,22 @@ impl Output {
     pub(super) fn descriptors(&self) -> Descriptors {
         let inside = self.lock();
         [0, 1].map(|n: usize| (inside.sources[n].pipe.as_raw_fd(), self.outside[n].as_raw_fd()))
+    }
+
+    /// Calls `show` with what was read of a line and not shown yet, for each stream, while nobody reads more. A signal
+    /// handler may call it: it allocates nothing, and whoever does not release the lock is not waited for.
+    pub(super) fn unshown(&self, show: impl Fn(usize, &[u8])) {
+        let inside = (0..TRIES).find_map(|_| match self.inside.try_lock() {
+            Ok(inside) => Some(inside),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => {
+                std::thread::yield_now();
+                None
+            }
+        });
+        for n in [0, 1] {
+            show(n, inside.as_ref().map_or(&[], |inside| inside.sources[n].line.begun()));
+        }
     }
 
     /// Has lines shown with the activation that they belong to from now on.
