@@ -2,20 +2,32 @@
 //!
 //! They are the code of somebody who means no good: what they get away with, an action gets away with.
 
-use std::fs::{self, File, OpenOptions};
+mod asking;
+mod ending;
+mod printing;
+mod seeking;
+mod taking;
+
+use std::fs;
 use std::hint::black_box;
-use std::io::{self, Write};
+use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::time::Duration;
 
-use faas_core::{BoxError, Context, HttpRequest, action, actions};
+use faas_core::{BoxError, Context, action, actions};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-actions![echo, look, nap, spin, grow, fill, crowd, flood, end, remember, ask];
+pub use self::asking::{fetch, forge};
+pub use self::ending::end;
+pub use self::printing::{flood, later};
+pub use self::seeking::{remember, seek};
+pub use self::taking::{crowd, fill, grow};
+
+actions![echo, look, nap, late, spin, grow, fill, crowd, flood, later, end, remember, seek, fetch, forge];
 
 /// Gives its input back.
 #[action(memory = "16MiB")]
@@ -104,13 +116,25 @@ pub async fn look(input: Look) -> Result<Value, BoxError> {
 pub struct Millis {
     /// The milliseconds.
     pub ms: u64,
+    /// What is said at the beginning and at the end, besides.
+    #[serde(default)]
+    pub text: String,
 }
 
 /// Sleeps, after it has said so.
 #[action(memory = "16MiB")]
 pub async fn nap(cx: &Context, input: Millis) {
-    tracing::info!("napping");
+    tracing::info!("napping {}", input.text);
     cx.sleep(Duration::from_millis(input.ms)).await;
+    tracing::info!("napped {}", input.text);
+}
+
+/// Blocks its thread for a time, and then gives a result.
+#[action(memory = "16MiB", blocking)]
+pub fn late(input: Millis) -> Value {
+    tracing::info!("blocking");
+    std::thread::sleep(Duration::from_millis(input.ms));
+    json!({ "late": true })
 }
 
 /// Computes without end, after it has said so.
@@ -121,205 +145,4 @@ pub async fn spin() {
     loop {
         n = black_box(n.wrapping_mul(31).wrapping_add(7));
     }
-}
-
-/// Takes memory without end.
-#[action(memory = "32MiB")]
-pub async fn grow() -> Value {
-    tracing::info!("growing");
-    let mut held = Vec::new();
-    loop {
-        held.push(black_box(vec![1_u8; 1 << 20]));
-    }
-}
-
-/// Where a disk is to be filled.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Fill {
-    /// The file.
-    pub path: String,
-    /// The most that is written, in MiB.
-    pub mib: usize,
-}
-
-/// Writes to a file until it cannot; tells how much it wrote and why it stopped.
-#[action(memory = "64MiB")]
-pub async fn fill(input: Fill) -> Value {
-    let mut written = 0;
-    let mut write = || -> io::Result<()> {
-        let mut file = OpenOptions::new().create(true).append(true).open(&input.path)?;
-        let piece = vec![7_u8; 1 << 20];
-        while written < input.mib {
-            file.write_all(&piece)?;
-            written += 1;
-        }
-        Ok(())
-    };
-    let stopped = write().err().map(|error| error.to_string());
-    json!({ "mib": written, "stopped": stopped })
-}
-
-/// What there is to be too many of.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Crowd {
-    /// Threads.
-    Threads,
-    /// Processes, each of which starts more.
-    Processes,
-    /// Open files.
-    Files,
-}
-
-/// What is taken.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub struct Take {
-    /// Of what there is to be too many.
-    pub of: Crowd,
-}
-
-/// Takes ever more of something until it gets no more; tells how many it had and why that was all.
-#[action(memory = "64MiB")]
-pub async fn crowd(input: Take) -> Value {
-    let (count, error) = match input.of {
-        Crowd::Threads => until_refused(|| {
-            let sleep = || std::thread::sleep(Duration::from_secs(600));
-            std::thread::Builder::new().stack_size(16 << 10).spawn(sleep).map(drop)
-        }),
-        // Each copy of this program waits for requests that never come.
-        Crowd::Processes => until_refused(|| Command::new("/proc/self/exe").env_clear().spawn().map(drop)),
-        Crowd::Files => {
-            let mut held = Vec::new();
-            until_refused(|| File::open("/proc/self/status").map(|file| held.push(file)))
-        }
-    };
-    json!({ "count": count, "refused": error.to_string() })
-}
-
-fn until_refused(mut more: impl FnMut() -> io::Result<()>) -> (u32, io::Error) {
-    let mut count = 0;
-    loop {
-        match more() {
-            Ok(()) => count += 1,
-            Err(error) => return (count, error),
-        }
-    }
-}
-
-/// What is printed.
-#[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Flood {
-    /// The lines.
-    pub lines: u32,
-    /// The bytes of each.
-    pub bytes: usize,
-    /// Whether each has an end.
-    pub ends: bool,
-    /// Whether they are logged, not printed.
-    pub logged: bool,
-}
-
-/// Prints, or logs, very much.
-///
-/// # Errors
-/// When it cannot print.
-#[action(memory = "64MiB")]
-pub async fn flood(input: Flood) -> Result<(), BoxError> {
-    let line = "x".repeat(input.bytes);
-    let mut stdout = io::stdout().lock();
-    for _ in 0..input.lines {
-        if input.logged {
-            tracing::info!("{line}");
-            continue;
-        }
-        stdout.write_all(line.as_bytes())?;
-        if input.ends {
-            stdout.write_all(b"\n")?;
-        }
-    }
-    Ok(())
-}
-
-/// How the runtime is ended.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum End {
-    /// The program exits with this code after it has printed something.
-    Exit(i32),
-    /// It aborts after it has printed something.
-    Abort,
-    /// It kills itself.
-    Kill,
-    /// It kills the first process of the container.
-    KillFirst,
-}
-
-/// An end.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub struct Ending {
-    /// How it comes.
-    pub by: End,
-}
-
-/// Ends its runtime.
-///
-/// # Errors
-/// When that does not work.
-#[action(memory = "16MiB")]
-#[expect(clippy::print_stdout, reason = "it is what is tried")]
-pub async fn end(cx: &Context, input: Ending) -> Result<Value, BoxError> {
-    use rustix::process::{Pid, Signal, getpid, kill_process};
-    tracing::info!("ending");
-    match input.by {
-        End::Exit(code) => {
-            print!("printed before the exit");
-            let _ = io::stdout().flush();
-            std::process::exit(code)
-        }
-        End::Abort => {
-            print!("printed before the abort");
-            let _ = io::stdout().flush();
-            std::process::abort()
-        }
-        End::Kill => kill_process(getpid(), Signal::KILL)?,
-        End::KillFirst => kill_process(Pid::INIT, Signal::KILL)?,
-    }
-    cx.sleep(Duration::from_secs(5)).await;
-    Ok(json!({ "survived": true }))
-}
-
-/// Leaves a secret wherever it can, and tells what others have left.
-///
-/// # Errors
-/// When the files cannot be read.
-#[action(memory = "16MiB")]
-pub async fn remember(input: Value) -> Result<Value, BoxError> {
-    const FILE: &str = "/tmp/left";
-    static KEPT: std::sync::Mutex<Vec<String>> = std::sync::Mutex::new(Vec::new());
-    let secret = input["secret"].as_str().unwrap_or_default().to_owned();
-    let on_disk = fs::read_to_string(FILE).unwrap_or_default();
-    let mut kept = KEPT.lock().map_err(|_| "the lock is poisoned")?;
-    let found = json!({ "memory": *kept, "disk": on_disk });
-    kept.push(secret.clone());
-    drop(kept);
-    fs::write(FILE, format!("{on_disk}{secret}\n"))?;
-    Ok(found)
-}
-
-/// A request to make.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Ask {
-    /// Its URL.
-    pub url: String,
-}
-
-/// Makes an HTTP request, and tells what was answered.
-///
-/// # Errors
-/// Why nothing was.
-#[action(memory = "32MiB")]
-pub async fn ask(cx: &Context, input: Ask) -> Result<Value, BoxError> {
-    let answer = cx.http(HttpRequest::get(input.url)).await?;
-    Ok(json!({ "status": answer.status, "text": answer.text() }))
 }

@@ -12,8 +12,11 @@
     reason = "a test that fails should panic, in the functions that tests share too"
 )]
 
+mod actions;
 mod engine_scripted;
 mod hardening;
+mod killed;
 mod puppet;
 mod script;
 mod site;
+mod watch;

@@ -1,0 +1,69 @@
+//! Actions that end their runtime.
+
+use std::hint::black_box;
+use std::io::{self, Write};
+use std::time::Duration;
+
+use faas_core::{BoxError, Context, action};
+use rustix::process::{Pid, Signal, getpid, kill_process};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+/// How the runtime is ended.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum End {
+    /// The program exits with this code after it has printed something.
+    Exit(i32),
+    /// It aborts after it has printed something.
+    Abort,
+    /// It uses up its stack.
+    Overflow,
+    /// It sends itself this signal: 9 to be killed, 4 as an instruction that is none does.
+    Signal(i32),
+    /// It sends the first process of the container this signal.
+    SignalFirst(i32),
+}
+
+/// An end.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Ending {
+    /// How it comes.
+    pub by: End,
+}
+
+/// Ends its runtime.
+///
+/// # Errors
+/// When that does not work.
+#[action(memory = "16MiB")]
+#[expect(clippy::print_stdout, reason = "it is what is tried")]
+pub async fn end(cx: &Context, input: Ending) -> Result<Value, BoxError> {
+    tracing::info!("ending");
+    match input.by {
+        End::Exit(code) => {
+            print!("printed before the exit");
+            let _ = io::stdout().flush();
+            std::process::exit(code)
+        }
+        End::Abort => {
+            print!("printed before the abort");
+            let _ = io::stdout().flush();
+            std::process::abort()
+        }
+        End::Overflow => drop(black_box(descend(0))),
+        End::Signal(number) => kill_process(getpid(), signal(number)?)?,
+        End::SignalFirst(number) => kill_process(Pid::INIT, signal(number)?)?,
+    }
+    cx.sleep(Duration::from_millis(500)).await;
+    Ok(json!({ "survived": true }))
+}
+
+fn signal(number: i32) -> Result<Signal, BoxError> {
+    Signal::from_named_raw(number).ok_or_else(|| "there is no such signal".into())
+}
+
+fn descend(level: u64) -> u64 {
+    let frame = black_box([level; 32]);
+    if level == u64::MAX { 0 } else { descend(level + 1) + black_box(frame)[7] }
+}
