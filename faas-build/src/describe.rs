@@ -19,8 +19,15 @@ const LIMIT: Duration = Duration::from_secs(10);
 
 /// The actions of a Wasm module. It is run to tell them, by the backend that will run it later: so a module that
 /// the backend would refuse is not published.
-pub(crate) fn wasm(module: &[u8]) -> Result<Description, Error> {
+#[cfg(feature = "wasm")]
+pub(crate) fn wasm(_: &App, module: &[u8], _: Output) -> Result<Description, Error> {
     faas_backend_wasm::describe(module)
+}
+
+/// The actions of a Wasm module. Without an engine to run it, a program for this machine is built to tell them.
+#[cfg(not(feature = "wasm"))]
+pub(crate) fn wasm(app: &App, _: &[u8], output: Output) -> Result<Description, Error> {
+    native::list(app, output)
 }
 
 /// The actions of a program for Linux. It is run to tell them where this is Linux; elsewhere a program for this

@@ -62,7 +62,7 @@ pub(super) fn build(app: &App, options: &Options) -> Result<Built, Error> {
         toolchain: compiler.version(),
         image: None,
     };
-    let (manifest, fresh) = artifact::publish(app, &product, describe::wasm)?;
+    let (manifest, fresh) = artifact::publish(app, &product, |module| describe::wasm(app, module, output))?;
     drop(slow);
     let mut sources = watch::listed(&module.with_extension("d"));
     if !sources.is_empty() {

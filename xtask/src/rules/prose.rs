@@ -14,13 +14,16 @@ const RUN_EXAMPLE: &str = "cargo run --release -p faas-examples --example quicks
 /// The same on the Wasm backend.
 const RUN_ON_WASM: &str =
     "cargo run --release -p faas-examples --features wasm --example quickstart -- --backend wasm";
+/// The same in containers.
+const RUN_ON_DOCKER: &str =
+    "cargo run --release -p faas-examples --features docker --example quickstart -- --backend docker";
 /// The command of the README that runs all checks.
 const RUN_CHECKS: &str = "cargo xtask test --install";
 
 pub(super) fn readme_commands(tree: &Tree<'_>) -> Result<Vec<String>> {
     let readme = tree.workspace.read("README.md")?;
     let mut violations = Vec::new();
-    for command in [RUN_EXAMPLE, RUN_ON_WASM, RUN_CHECKS] {
+    for command in [RUN_EXAMPLE, RUN_ON_WASM, RUN_ON_DOCKER, RUN_CHECKS] {
         if !readme.lines().any(|line| line.trim() == command) {
             violations.push(format!("README.md has no line `{command}`"));
         }

@@ -3,7 +3,7 @@
 //! [`guest_http!`](crate::guest_http) makes the program; `cargo faas build` writes the crate that calls it. It
 //! listens on TCP port 8080 or, when [`SOCKET`] says so, on a Unix socket alone, and takes `POST /init` once and then
 //! `POST /run`. To any OpenWhisk it is an ordinary action image. A host of this library asks for more by the header
-//! [`ENVELOPE`], as [`wire`] tells; `interface.md` of `faas-backend-docker` says all of it in one place.
+//! [`ENVELOPE`], as [`wire`] tells; `INTERFACE.md` of `faas-backend-docker` says all of it in one place.
 //!
 //! # Source
 //! Apache OpenWhisk's action interface, and how its Node.js and Go proxies answer.

@@ -1,11 +1,16 @@
 //! The table of capabilities in the README is what the code says.
 
+use faas_backend_docker::DockerBackend;
 use faas_backend_wasm::WasmBackend;
 use faas_core::LocalBackend;
 
 #[test]
 fn the_table_of_the_readme_is_that_of_the_code() {
-    let backends = [("local", LocalBackend::CAPABILITY), ("wasm", WasmBackend::CAPABILITY)];
+    let backends = [
+        ("local", LocalBackend::CAPABILITY),
+        ("wasm", WasmBackend::CAPABILITY),
+        ("docker", DockerBackend::CAPABILITY),
+    ];
     let mut table = format!("| |{}\n", backends.map(|(name, _)| format!(" `{name}` |")).concat());
     table.push_str(&format!("| ---{} |\n", " | ---".repeat(backends.len())));
     let rows = backends.map(|(_, capability)| capability.rows());
