@@ -180,7 +180,13 @@ impl Output {
                 let full = length == buffer.len();
                 let mut rest = &buffer[..length];
                 while !rest.is_empty() {
-                    let (line, after) = source.line.take(rest, room(running));
+                    let room = room(running);
+                    let (ended, after) = source.line.take(rest, room);
+                    let line = match ended {
+                        // One that is too long already is not waited for: nobody may live to see its end.
+                        None if source.line.begun().len() >= room => source.line.end(),
+                        ended => ended,
+                    };
                     if let Some(line) = line {
                         self.deliver(running, source.stream, &line);
                     }
