@@ -433,7 +433,7 @@ mod tests {
         for (url, text) in [
             ("docker?cold_starts=0", "cold_starts is 0, out of range: 1 to 1000"),
             ("docker?engine_timeout=1ms", "engine_timeout in ms is 1, out of range: 1000 to 3600000"),
-            ("docker?pool=a%20b", "pool 'a%20b' is not 1 to 64 letters, digits or . _ -"),
+            ("docker?pool=a%20b", "pool 'a b' is not 1 to 64 letters, digits or . _ -"),
         ] {
             let refused = from_url(url).and_then(|builder| builder.build().map(drop)).unwrap_err();
             assert_eq!(refused.message(), text);

@@ -78,7 +78,7 @@ impl Foreign {
         let listens = spec.limits.logs > 0 && spec.limits.concurrency == 1;
         let output = match listens {
             true => {
-                let query = LogQuery { since: began, follow: true };
+                let query = LogQuery { since: began, follow: true, last: None };
                 let frames: Frames = container.engine.logs(&container.id, query).await?.boxed();
                 Some(Mutex::new(Follower::new(frames, sentinels)))
             }

@@ -12,6 +12,7 @@ mod error;
 mod factory;
 mod foreign;
 mod home;
+mod left;
 mod output;
 mod own;
 mod reaper;

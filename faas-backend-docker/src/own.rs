@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use crate::connection::{Connection, Received};
 use crate::container::{Container, Death};
 use crate::egress::Egress;
-use crate::output;
+use crate::left;
 use crate::reply::{done, init_error, init_failed};
 use crate::sandbox::{GRACE, KILLING};
 
@@ -199,7 +199,7 @@ impl Own {
             return Vec::new();
         }
         let beside = limits.concurrency > 1;
-        let left = output::left(&container.engine, &container.id, invocation.id, began, beside, limits.logs);
+        let left = left::lines(&container.engine, &container.id, invocation.id, began, beside, limits.logs);
         match timeout(Duration::from_secs(2), left).await {
             Ok(Ok(lines)) => lines,
             Ok(Err(error)) => {

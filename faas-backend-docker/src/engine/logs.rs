@@ -16,6 +16,8 @@ pub(crate) struct LogQuery {
     pub(crate) since: Timestamp,
     /// Whether what is still to come is wanted too.
     pub(crate) follow: bool,
+    /// How many lines are wanted at most, the last ones; all of them unless told.
+    pub(crate) last: Option<usize>,
 }
 
 /// A piece of output: a line, or a part of one that is long.
@@ -44,7 +46,7 @@ impl Engine {
             since: since.max(0),
             until: 0,
             timestamps: true,
-            tail: "all".to_owned(),
+            tail: query.last.map_or_else(|| "all".to_owned(), |last| last.to_string()),
         };
         let frames = self.docker().await?.logs(id, Some(options));
         let frames = frames.map(|frame| {

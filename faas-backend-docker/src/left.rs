@@ -1,0 +1,109 @@
+//! What a Rust guest printed that did not reply, found in the output of its container.
+
+use faas_core::log::{LogBuffer, LogLine, MAX_LINES, Stream};
+use faas_core::{ActivationId, Error, Timestamp};
+use futures_util::StreamExt;
+
+use crate::engine::{Engine, LogQuery};
+use crate::output::{Line, Lines};
+
+/// How many lines of a container's output are read first, and then, by which time all of those of an activation mostly
+/// are found: an engine takes long to read what lies before. Arbitrary.
+const LAST: [Option<usize>; 3] = [Some(1000), Some(20_000), None];
+
+/// The lines that an activation left in the output of a Rust guest that did not reply: those labelled with its id and,
+/// where nothing `else_runs` beside it, those without a label that came since it `began`.
+pub(crate) async fn lines(
+    engine: &Engine,
+    container: &str,
+    activation: ActivationId,
+    began: Timestamp,
+    else_runs: bool,
+    limit: u64,
+) -> Result<Vec<LogLine>, Error> {
+    let mut found = Vec::new();
+    for last in LAST {
+        let mut left = Left::new(activation, began, else_runs, limit);
+        let mut output = Lines::default();
+        let query = LogQuery { since: began, follow: false, last };
+        let mut frames = engine.logs(container, query).await?;
+        let (mut count, mut is_whole) = (0, false);
+        while let Some(frame) = frames.next().await {
+            let frame = frame?;
+            is_whole |= frame.at.is_some_and(|at| at < began);
+            count += 1;
+            output.take(&frame, |line| left.take(line));
+        }
+        output.end(|line| left.take(line));
+        found = left.found;
+        if is_whole || last.is_none_or(|last| count < last) {
+            break;
+        }
+    }
+    // The engine reads the two streams one beside the other. A line that is cut and the notice that follows it on
+    // standard error are of the same time.
+    found.sort_by_key(|line| (line.at, line.stream == Stream::Stderr));
+    let mut logs = LogBuffer::new(limit);
+    for line in found {
+        logs.push(line.at, line.stream, &line.text);
+    }
+    Ok(logs.into_lines())
+}
+
+/// The lines of an activation among all that a Rust guest has printed.
+struct Left {
+    activation: ActivationId,
+    began: Timestamp,
+    else_runs: bool,
+    found: Vec<Line>,
+    /// How many bytes more are kept: twice what the log holds, so that it is seen there that it is too small.
+    room: usize,
+}
+
+impl Left {
+    fn new(activation: ActivationId, began: Timestamp, else_runs: bool, limit: u64) -> Self {
+        let room = usize::try_from(limit).unwrap_or(usize::MAX).saturating_mul(2).saturating_add(1024);
+        Self { activation, began, else_runs, found: Vec::new(), room }
+    }
+
+    fn take(&mut self, line: Line) {
+        let line = match label(&line.text) {
+            Some((id, at, text)) if id == self.activation => {
+                Line { at, stream: line.stream, text: text.to_owned() }
+            }
+            Some(_) => return,
+            None if self.else_runs || line.at < self.began => return,
+            None => line,
+        };
+        if let Some(room) = self.room.checked_sub(line.text.len())
+            && self.found.len() < 2 * MAX_LINES
+        {
+            self.room = room;
+            self.found.push(line);
+        }
+    }
+}
+
+/// The label that a Rust guest puts before a line: the activation and the time.
+fn label(line: &str) -> Option<(ActivationId, Timestamp, &str)> {
+    let (id, rest) = line.split_once(' ')?;
+    let (at, text) = rest.split_once(' ')?;
+    Some((id.parse().ok().filter(|_| id.len() == 32)?, at.parse().ok()?, text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_is_told_from_text_that_only_looks_like_one() {
+        let id = ActivationId::from_u128(7);
+        let at = Timestamp::from_millis(5);
+        let line = format!("{id} {at} hello there");
+        assert_eq!(label(&line), Some((id, at, "hello there")));
+        assert_eq!(label(&format!("{id} {at} ")), Some((id, at, "")));
+        for text in ["", "hello", "a b c", &format!("{id} today x"), &format!("{id}0 {at} x")] {
+            assert_eq!(label(text), None, "{text}");
+        }
+    }
+}
