@@ -15,6 +15,8 @@ pub struct Flood {
     pub lines: u32,
     /// The bytes of each.
     pub bytes: usize,
+    /// The bytes of each, if they are to be these.
+    pub raw: Option<Vec<u8>>,
     /// Whether each has an end.
     pub ends: bool,
     /// Whether they are logged, not printed.
@@ -29,14 +31,14 @@ pub struct Flood {
 /// When it cannot print.
 #[action(memory = "64MiB")]
 pub async fn flood(input: Flood) -> Result<(), BoxError> {
-    let line = "x".repeat(input.bytes);
+    let line = input.raw.unwrap_or_else(|| vec![b'x'; input.bytes]);
     let mut stdout = io::stdout().lock();
     for _ in 0..input.lines {
         if input.logged {
-            tracing::info!("{line}");
+            tracing::info!("{}", String::from_utf8_lossy(&line));
             continue;
         }
-        stdout.write_all(line.as_bytes())?;
+        stdout.write_all(&line)?;
         if input.ends {
             stdout.write_all(b"\n")?;
         }
@@ -53,6 +55,9 @@ pub struct Later {
     pub text: String,
     /// How long after the action began.
     pub ms: u64,
+    /// Whether the action computes without end.
+    #[serde(default)]
+    pub spins: bool,
 }
 
 /// Leaves a thread behind that prints.
@@ -63,4 +68,5 @@ pub async fn later(input: Later) {
         std::thread::sleep(Duration::from_millis(input.ms));
         println!("{}", input.text);
     });
+    while black_box(input.spins) {}
 }

@@ -13,9 +13,11 @@
 )]
 
 mod actions;
+mod alone;
 mod engine_scripted;
 mod hardening;
 mod killed;
+mod logs;
 mod puppet;
 mod script;
 mod site;
