@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::connection::{Address, Connection};
 use crate::engine::Engine;
+use crate::error::{Reached, reached};
 use crate::home::Shared;
 use crate::reaper::{Leftover, Reaper};
 use crate::recipe::Link;
@@ -45,14 +46,25 @@ struct Doomed {
     name: String,
     shared: Option<Shared>,
     reaper: Reaper,
-    removed: bool,
+    fate: Fate,
+}
+
+/// What has come of a container, as far as is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// It was asked for, and may be there or come.
+    Asked,
+    /// It is there, or is not and will not come.
+    Told,
+    /// There is none.
+    Gone,
 }
 
 impl Drop for Doomed {
     fn drop(&mut self) {
-        if !self.removed {
-            let name = std::mem::take(&mut self.name);
-            self.reaper.take(Leftover { name, shared: self.shared.take() });
+        if self.fate != Fate::Gone {
+            let (name, may_come) = (std::mem::take(&mut self.name), self.fate == Fate::Asked);
+            self.reaper.take(Leftover { name, shared: self.shared.take(), may_come });
         }
     }
 }
@@ -86,14 +98,21 @@ impl Container {
         };
         let folder = shared.as_ref().map(Shared::path);
         let body = recipe.body(&site.config.hardening, folder, &site.labels());
-        let doomed = Doomed { name, shared, reaper: site.reaper()?.clone(), removed: false };
+        let mut doomed = Doomed { name, shared, reaper: site.reaper()?.clone(), fate: Fate::Asked };
         let created = match site.engine.create(&doomed.name, body.clone()).await {
             // The image was removed behind our back, or is one of a stem cell that no action asked for yet.
             Err(error) if error.kind() == ErrorKind::NotFound => {
+                doomed.fate = Fate::Gone;
                 site.provide(&plan.image).await.map_err(refused)?;
+                doomed.fate = Fate::Asked;
                 site.engine.create(&doomed.name, body).await
             }
             created => created,
+        };
+        doomed.fate = match created.as_ref().err().map_or(Reached::Engine, reached) {
+            Reached::Nobody => Fate::Gone,
+            Reached::Engine => Fate::Told,
+            Reached::Later => Fate::Asked,
         };
         let id = created.map_err(refused)?;
         site.engine.start(&id).await.map_err(refused)?;
@@ -195,7 +214,7 @@ impl Container {
     /// Removes it. What the engine cannot do now is done later.
     pub(crate) async fn remove(mut self) {
         match self.engine.remove(&self.doomed.name).await {
-            Ok(()) => self.doomed.removed = true,
+            Ok(_) => self.doomed.fate = Fate::Gone,
             Err(error) => tracing::debug!(container = self.id, %error, "a container is removed later"),
         }
     }

@@ -44,6 +44,26 @@ pub(crate) fn of_engine(what: &str, refusal: Refusal) -> Error {
     }
 }
 
+/// How far a call came that the engine did not answer as it should.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reached {
+    /// Nobody got it.
+    Nobody,
+    /// The engine got it, and will not do anything about it any more.
+    Engine,
+    /// The engine may yet do what it was asked.
+    Later,
+}
+
+/// How far the call came that failed with this.
+pub(crate) fn reached(error: &Error) -> Reached {
+    match std::error::Error::source(error).and_then(|source| source.downcast_ref::<Refusal>()) {
+        Some(Refusal::RequestTimeoutError) => Reached::Later,
+        Some(Refusal::HyperLegacyError { err }) if err.is_connect() => Reached::Nobody,
+        _ => Reached::Engine,
+    }
+}
+
 /// The most that is shown of what an engine says, in bytes. Arbitrary.
 const SHOWN: usize = 1 << 10;
 

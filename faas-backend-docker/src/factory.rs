@@ -39,6 +39,8 @@ impl DockerFactory {
 
     /// Removes what processes that are gone have left, once.
     async fn sweep_once(&self) -> Result<(), Error> {
+        // Many who come to an engine that is away do not wait for each other's attempts.
+        self.site.engine.is_local().await?;
         self.swept
             .get_or_try_init(async || {
                 let removed = sweep::run(&self.site).await?;

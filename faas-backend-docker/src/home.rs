@@ -9,6 +9,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use faas_core::{Error, ErrorKind};
 
@@ -16,6 +17,9 @@ use crate::error;
 
 /// The longest path of a Unix socket. Source: unix(7).
 const LONGEST_SOCKET: usize = 107;
+
+/// How old a lock without its name is that was forgotten. Arbitrary: it gets its name at once.
+const DRAFTED: Duration = Duration::from_secs(60);
 
 /// The name of a guest's socket in its folder.
 pub(crate) const GUEST_SOCKET: &str = "guest";
@@ -95,10 +99,7 @@ impl Home {
             return false;
         }
         match File::open(self.root.join(format!("{epoch}.lock"))) {
-            Ok(lock) => match lock.try_lock() {
-                Ok(()) => true,
-                Err(TryLockError::WouldBlock | TryLockError::Error(_)) => false,
-            },
+            Ok(lock) => is_free(&lock),
             Err(error) => error.kind() == io::ErrorKind::NotFound,
         }
     }
@@ -115,6 +116,21 @@ impl Home {
         epochs
     }
 
+    /// Removes the locks of processes that ended before they gave them their names.
+    pub(crate) fn forget_drafts(&self) {
+        let entries = fs::read_dir(&self.root).into_iter().flatten().flatten();
+        for path in
+            entries.map(|entry| entry.path()).filter(|path| path.extension() == Some("draft".as_ref()))
+        {
+            let age = fs::metadata(&path).and_then(|metadata| metadata.modified()).map(|made| made.elapsed());
+            // A new one may be about to be locked.
+            let is_old = age.is_ok_and(|age| age.is_ok_and(|age| age > DRAFTED));
+            if is_old && File::open(&path).is_ok_and(|lock| is_free(&lock)) {
+                let _ = fs::remove_file(&path);
+            }
+        }
+    }
+
     /// Removes what an epoch that is gone has left in the folder.
     pub(crate) fn forget(&self, epoch: &str) {
         let _ = fs::remove_dir_all(self.root.join(epoch));
@@ -129,6 +145,14 @@ impl Drop for Home {
         if fs::remove_dir(&folder).is_ok() || !folder.exists() {
             let _ = fs::remove_file(self.root.join(format!("{}.lock", self.epoch)));
         }
+    }
+}
+
+/// Whether nobody holds a lock. Whoever looks at the same time is not in the way.
+fn is_free(lock: &File) -> bool {
+    match lock.try_lock_shared() {
+        Ok(()) => true,
+        Err(TryLockError::WouldBlock | TryLockError::Error(_)) => false,
     }
 }
 
@@ -237,6 +261,36 @@ mod tests {
         drop(two);
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
         fs::remove_dir(&folder).unwrap();
+    }
+
+    #[test]
+    fn processes_that_look_at_the_same_time_both_see_who_is_gone() {
+        let folder = folder("looks");
+        let (one, two) = (Home::make(Some(&folder)).unwrap(), Home::make(Some(&folder)).unwrap());
+        let gone = "0123456789abcdef";
+        let lock = folder.join(format!("{gone}.lock"));
+        fs::write(&lock, "").unwrap();
+        let looked_at = File::open(&lock).unwrap();
+        assert!(is_free(&looked_at));
+        assert!(one.is_gone(gone) && two.is_gone(gone) && !one.is_gone(&two.epoch));
+        drop((one, two));
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_lock_that_never_got_its_name_is_removed_once_it_is_old() {
+        let folder = folder("drafts");
+        let home = Home::make(Some(&folder)).unwrap();
+        let drafts = ["new", "old", "held"].map(|name| folder.join(format!("{name}.draft")));
+        let files = drafts.each_ref().map(|draft| File::create(draft).unwrap());
+        let then = std::time::SystemTime::now() - 2 * DRAFTED;
+        files[1].set_modified(then).unwrap();
+        files[2].set_modified(then).unwrap();
+        files[2].lock().unwrap();
+        home.forget_drafts();
+        assert_eq!(drafts.map(|draft| draft.exists()), [true, false, true]);
+        drop(home);
+        fs::remove_dir_all(&folder).unwrap();
     }
 
     #[test]

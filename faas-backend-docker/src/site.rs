@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::time::Duration;
 
 use bollard::models::NetworkCreateRequest;
 use faas_core::guest::http::PORT;
@@ -23,6 +25,9 @@ pub(crate) const POOL: &str = "io.faas.pool";
 pub(crate) const HOME: &str = "io.faas.home";
 pub(crate) const EPOCH: &str = "io.faas.epoch";
 
+/// How long a backend that ends waits for an engine that removes nothing. Arbitrary.
+const CLOSING: Duration = Duration::from_secs(5);
+
 /// What all containers of a backend share.
 pub(crate) struct Site {
     pub(crate) config: DockerConfig,
@@ -31,8 +36,9 @@ pub(crate) struct Site {
     pub(crate) entropy: OnceLock<Arc<Entropy>>,
     pub(crate) http: Option<Arc<dyn HttpClient>>,
     reaper: OnceLock<Reaper>,
-    /// The network of containers without a socket, once it is made.
+    /// The network of containers without a socket, once it is made, and whether it was asked for.
     network: OnceCell<String>,
+    network_asked: AtomicBool,
     /// How the containers of a shape are made.
     plans: RwLock<BTreeMap<Shape, Arc<Plan>>>,
     /// Held while an image is got, so that it is got once.
@@ -87,6 +93,7 @@ impl Site {
             http,
             reaper: OnceLock::new(),
             network: OnceCell::new(),
+            network_asked: AtomicBool::new(false),
             plans: RwLock::default(),
             providing: Mutex::new(()),
         }
@@ -156,7 +163,14 @@ impl Site {
     /// The network of this process, which leads nowhere.
     async fn network(&self) -> Result<&str, Error> {
         let made = self.network.get_or_try_init(async || {
-            let name = format!("faas-{}", self.home.epoch);
+            let name = self.network_name();
+            // An answer may have been lost, and a second network of the name would be in the way.
+            if self.network_asked.swap(true, Ordering::AcqRel) {
+                let known = self.engine.list_networks(&format!("{EPOCH}={}", self.home.epoch)).await?;
+                if !known.is_empty() {
+                    return Ok(name);
+                }
+            }
             let request = NetworkCreateRequest {
                 name: name.clone(),
                 internal: Some(true),
@@ -210,14 +224,28 @@ impl Site {
         })
     }
 
-    /// Removes what this process has made besides containers.
+    /// Waits until all containers are removed, and removes what else this process has made.
+    ///
+    /// # Errors
+    /// `Unavailable` when the engine removes nothing any more: the rest is left to the next start.
     pub(crate) async fn close(&self) -> Result<(), Error> {
         if let Some(reaper) = self.reaper.get() {
-            reaper.finish().await;
+            let left = reaper.finish(CLOSING).await;
+            if left > 0 {
+                let pool = &self.config.pool;
+                let text = format!(
+                    "the engine does not remove containers: {left} are left to the next start of pool '{pool}'"
+                );
+                return Err(Error::new(ErrorKind::Unavailable, text));
+            }
         }
-        match self.network.get() {
-            Some(network) => self.engine.remove_network(network).await,
-            None => Ok(()),
+        match self.network_asked.load(Ordering::Acquire) {
+            true => self.engine.remove_network(&self.network_name()).await,
+            false => Ok(()),
         }
+    }
+
+    fn network_name(&self) -> String {
+        format!("faas-{}", self.home.epoch)
     }
 }

@@ -1,34 +1,31 @@
 //! Removing what processes that are gone have left: containers, networks, folders. What belongs to others is never
 //! touched: to another pool, another machine or folder, or a process that lives.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 
-use faas_core::Error;
+use faas_core::{Error, ErrorKind};
+use tokio::time::{Instant, sleep};
 
 use crate::site::{EPOCH, HOME, POOL, Site};
 
-/// Removes what is left, and tells how many containers that were.
+/// How long others may take who are removing the same, and how often they are looked for. Arbitrary.
+const PATIENCE: Duration = Duration::from_secs(5);
+const INTERVAL: Duration = Duration::from_millis(50);
+
+/// Removes what is left, and tells how many containers that were. What the engine will not remove is left to the next
+/// time.
+///
+/// # Errors
+/// `Unavailable` when the engine does not answer; what it fails to list them with.
 pub(crate) async fn run(site: &Site) -> Result<usize, Error> {
-    let label = format!("{POOL}={}", site.config.pool);
-    let is_ours = |labels: &HashMap<String, String>| {
-        labels.get(HOME) == Some(&site.home.identity)
-            && labels.get(EPOCH).is_some_and(|epoch| site.home.is_gone(epoch))
-    };
     // Listed first: a process that ends meanwhile is left to the next sweep as a whole.
     let gone = site.home.gone();
-    let mut removed = 0;
-    for container in site.engine.list(&label).await? {
-        if container.labels.as_ref().is_some_and(is_ours)
-            && let Some(id) = container.id
-        {
-            site.engine.remove(&id).await?;
-            removed += 1;
-        }
-    }
-    for (network, labels) in site.engine.list_networks(&label).await? {
-        if is_ours(&labels) {
-            site.engine.remove_network(&network).await?;
-        }
+    site.home.forget_drafts();
+    let begun = Instant::now();
+    let mut removed = BTreeSet::new();
+    while pass(site, &mut removed).await? && begun.elapsed() < PATIENCE {
+        sleep(INTERVAL).await;
     }
     for epoch in gone {
         let kept = site.engine.list(&format!("{EPOCH}={epoch}")).await?;
@@ -37,5 +34,46 @@ pub(crate) async fn run(site: &Site) -> Result<usize, Error> {
             site.home.forget(&epoch);
         }
     }
-    Ok(removed)
+    Ok(removed.len())
+}
+
+/// Has everything removed that is left; whether something may be gone a little later.
+async fn pass(site: &Site, removed: &mut BTreeSet<String>) -> Result<bool, Error> {
+    let label = format!("{POOL}={}", site.config.pool);
+    let is_ours = |labels: &HashMap<String, String>| {
+        labels.get(HOME) == Some(&site.home.identity)
+            && labels.get(EPOCH).is_some_and(|epoch| site.home.is_gone(epoch))
+    };
+    let mut again = false;
+    for container in site.engine.list(&label).await? {
+        if container.labels.as_ref().is_some_and(is_ours)
+            && let Some(id) = container.id
+            && tolerated(&id, site.engine.remove(&id).await)?.is_some()
+        {
+            // Another process may be about it, and has it in the list until it is done.
+            again = true;
+            removed.insert(id);
+        }
+    }
+    // A container that is being removed is still part of its network.
+    if !again {
+        for (network, labels) in site.engine.list_networks(&label).await? {
+            if is_ours(&labels) {
+                tolerated(&network, site.engine.remove_network(&network).await)?;
+            }
+        }
+    }
+    Ok(again)
+}
+
+/// What was done, or `None` where the engine will not do it.
+fn tolerated<T>(name: &str, done: Result<T, Error>) -> Result<Option<T>, Error> {
+    match done {
+        Ok(done) => Ok(Some(done)),
+        Err(error) if error.kind() == ErrorKind::Unavailable => Err(error),
+        Err(error) => {
+            tracing::warn!(name, %error, "something that an earlier process left could not be removed");
+            Ok(None)
+        }
+    }
 }

@@ -4,6 +4,7 @@ use std::env;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use bollard::errors::Error as Refusal;
 use bollard::{API_DEFAULT_VERSION, Docker};
 use faas_core::{Error, ErrorKind};
 use tokio::time::timeout;
@@ -18,6 +19,10 @@ const GREETING: Duration = Duration::from_secs(5);
 
 /// The oldest API that has all that is needed. Source: version 1.41 is that of Docker 20.10.
 const OLDEST: (usize, usize) = (1, 40);
+
+/// What an engine's address may begin with.
+const SCHEMES: &str =
+    if cfg!(feature = "tls") { "unix://, tcp://, http:// or https://" } else { "unix://, tcp:// or http://" };
 
 /// An engine that answered.
 pub(crate) struct Connected {
@@ -69,19 +74,26 @@ async fn greet(address: &str, patience: Duration) -> Result<Connected, Error> {
         Error::new(ErrorKind::Unavailable, text).with_source(source)
     };
     let secs = patience.as_secs().max(1);
+    let invalid = |text: String| {
+        Err(Error::new(ErrorKind::InvalidArgument, format!("the engine's address '{address}' {text}")))
+    };
     let docker = match address.split_once("://") {
+        None => return invalid(format!("has no scheme: {SCHEMES}")),
+        Some((_, "")) => return invalid("names nothing".to_owned()),
         Some(("unix", _)) => Docker::connect_with_unix(address, secs, API_DEFAULT_VERSION),
         Some(_) => Docker::connect_with_host(address),
-        None => {
-            let text = format!("the engine's address '{address}' has no scheme: unix://, tcp:// or http://");
-            return Err(Error::new(ErrorKind::InvalidArgument, text));
-        }
     };
+    if let (Err(Refusal::UnsupportedURISchemeError { .. }), Some((scheme, _))) =
+        (&docker, address.split_once("://"))
+    {
+        return invalid(format!("has the scheme '{scheme}', which is none of {SCHEMES}"));
+    }
     let docker = docker.map_err(unreachable)?.with_timeout(Duration::from_secs(secs));
-    let docker = match timeout(GREETING, docker.negotiate_version()).await {
+    let limit = GREETING.min(patience);
+    let docker = match timeout(limit, docker.negotiate_version()).await {
         Ok(greeted) => greeted.map_err(unreachable)?,
         Err(_) => {
-            let text = format!("the container engine at {address} does not answer within {GREETING:?}");
+            let text = format!("the container engine at {address} does not answer within {limit:?}");
             return Err(Error::new(ErrorKind::Unavailable, text));
         }
     };

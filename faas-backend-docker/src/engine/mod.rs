@@ -40,7 +40,13 @@ impl Engine {
     }
 
     async fn connected(&self) -> Result<&Connected, Error> {
-        self.connected.get_or_try_init(|| connect::connect(self.host.as_deref(), self.patience)).await
+        let connected =
+            self.connected.get_or_try_init(|| connect::connect(self.host.as_deref(), self.patience));
+        // Each of many who come at once would try in turn.
+        let in_time = timeout(self.patience, connected).await;
+        in_time.unwrap_or_else(|_| {
+            Err(Error::new(ErrorKind::Unavailable, "the container engine does not answer in time"))
+        })
     }
 
     async fn docker(&self) -> Result<&Docker, Error> {
@@ -118,15 +124,15 @@ impl Engine {
         self.call("kill a container", killed).await
     }
 
-    /// Kills and removes a container. One that is not there is no error.
-    pub(crate) async fn remove(&self, name: &str) -> Result<(), Error> {
+    /// Kills and removes a container; whether it was there.
+    pub(crate) async fn remove(&self, name: &str) -> Result<bool, Error> {
         let options = RemoveContainerOptions { force: true, v: true, link: false };
         let removed = self.docker().await?.remove_container(name, Some(options));
         match self.call("remove a container", removed).await {
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
             // Somebody else is about it already.
-            Err(error) if error.kind() == ErrorKind::Conflict => Ok(()),
-            removed => removed,
+            Err(error) if error.kind() == ErrorKind::Conflict => Ok(true),
+            removed => removed.map(|()| true),
         }
     }
 

@@ -2,73 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use faas_core::{ActionSpec, Error, ErrorKind, Status};
+use faas_core::{Error, ErrorKind, Status};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use crate::script::{Answer, Call, HELD, Script};
-use crate::site::{Site, ground_on, millis, spec, until};
-
-/// An action that gets a new container each time.
-const COLD: &str = "remember";
-
-/// The text of an activation without a container.
-const NOT_PROVISIONED: &str = "Failed to provision resources to run the action.";
-
-/// How long anything may take here: what is not answered is given up after a second.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// A site on an engine that is scripted, with its action that gets a new container each time.
-async fn scripted(test: &str) -> Option<(Script, Site)> {
-    scripted_with(test, Duration::from_secs(30)).await
-}
-
-/// The same, whose containers may take that long until they listen.
-async fn scripted_with(test: &str, start_timeout: Duration) -> Option<(Script, Site)> {
-    let engine = Script::start();
-    let ground = ground_on(test, Some(engine.host())).await?;
-    let mut cold = spec(COLD);
-    cold.annotations.insert(ActionSpec::FRESH_SANDBOX.to_owned(), json!(true));
-    let builder = ground.builder().engine_timeout(millis(1000)).start_timeout(start_timeout);
-    let site = ground.site_on(builder, [cold]).await;
-    site.fine().await;
-    Some((engine, site))
-}
-
-/// Runs the action that needs a new container, which it does not get.
-async fn refused(site: &Site) -> Error {
-    let call = site.app.invoke(COLD, json!({}));
-    let error = timeout(PATIENCE, call).await.expect("an end").expect_err("there is no container");
-    let id = error.context("activation").expect("it was accepted").parse().unwrap();
-    let record = site.app.activation(id).await.unwrap();
-    assert_eq!(record.status(), Status::InternalError);
-    assert_eq!(record.outcome.error().as_deref(), Some(error.message()));
-    let report = format!("{error:?}");
-    assert!(report.len() < 8 << 10, "a report of {} bytes", report.len());
-    error
-}
-
-/// Runs the action in a container that it gets.
-async fn succeeds(site: &Site) {
-    let record = site.app.invoke(COLD, json!({ "secret": "a" })).await.unwrap();
-    assert!(record.outcome.is_success(), "{:?}", record.outcome);
-}
-
-/// Answers that leave a caller without what it needs, with the kind of error that they are.
-fn bad_answers() -> Vec<(Answer, ErrorKind)> {
-    let refusal = |status, message: &str| Answer::Refusal(status, message.to_owned());
-    vec![
-        (refusal(409, "Conflict: it is in use"), ErrorKind::Internal),
-        (refusal(500, "no space left on device"), ErrorKind::Internal),
-        (refusal(500, &"long ".repeat(200 << 10)), ErrorKind::Internal),
-        (Answer::Raw("what do you want?\r\n\r\n"), ErrorKind::Unavailable),
-        (Answer::Raw("HTTP/1.1 500 No\r\nContent-Length: 90\r\n\r\n{\"message\": "), ErrorKind::Unavailable),
-        (Answer::Half, ErrorKind::Unavailable),
-        (Answer::Stalled, ErrorKind::Unavailable),
-        (Answer::Silence, ErrorKind::Unavailable),
-        (Answer::Closed, ErrorKind::Unavailable),
-    ]
-}
+use crate::scripted::{
+    COLD, NOT_PROVISIONED, PATIENCE, bad_answers, refused, scripted, scripted_by, short, succeeds,
+};
+use crate::site::{Site, millis, until};
 
 /// Tries these answers to a call that every new container needs.
 async fn try_all(test: &str, call: Call, answers: Vec<(Answer, ErrorKind)>) {
@@ -76,7 +18,7 @@ async fn try_all(test: &str, call: Call, answers: Vec<(Answer, ErrorKind)>) {
     let neighbours = engine.containers();
     let tried = answers.len() as u64;
     for (answer, kind) in answers {
-        let what: String = format!("{answer:?}").chars().take(60).collect();
+        let what = short(&answer);
         let before = engine.count(call);
         engine.answer(call, answer);
         let error = refused(&site).await;
@@ -112,12 +54,13 @@ async fn an_engine_that_fails_to_start_is_no_end_of_the_backend() {
 
 #[tokio::test]
 async fn a_container_that_nobody_can_tell_about_is_waited_for_and_given_up() {
-    let Some((engine, site)) = scripted_with("scripted-inspect", millis(600)).await else { return };
+    let impatient = scripted_by("scripted-inspect", |builder| builder.start_timeout(millis(600)));
+    let Some((engine, site)) = impatient.await else { return };
     let mut answers = bad_answers();
     answers.retain(|(answer, _)| !matches!(answer, Answer::Refusal(409, _) | Answer::Raw(_)));
     let tried = answers.len() as u64;
     for (answer, kind) in answers {
-        let what: String = format!("{answer:?}").chars().take(60).collect();
+        let what = short(&answer);
         engine.answer(Call::Start, Answer::Lie);
         engine.answer(Call::Inspect, answer);
         let before = engine.count(Call::Inspect);
@@ -169,7 +112,7 @@ async fn what_became_of_a_run_that_broke_off_is_never_guessed() {
     let answers = bad_answers();
     let tried = answers.len() as u64;
     for (answer, _) in answers {
-        let what: String = format!("{answer:?}").chars().take(60).collect();
+        let what = short(&answer);
         let begun = Instant::now();
         let error = breaks_off(&engine, &site, answer).await.expect_err("the engine cannot tell");
         // The action may have done anything.

@@ -14,11 +14,14 @@
 
 mod actions;
 mod alone;
+mod engine_busy;
+mod engine_reached;
 mod engine_scripted;
 mod hardening;
 mod killed;
 mod logs;
 mod puppet;
 mod script;
+mod scripted;
 mod site;
 mod watch;

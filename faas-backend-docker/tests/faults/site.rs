@@ -98,6 +98,11 @@ impl Ground {
         }
     }
 
+    /// The labels of what a process of that epoch, which has the same pool and home, makes.
+    pub(crate) fn labels(&self, epoch: &str) -> Value {
+        labels(&self.pool, &self.home, epoch)
+    }
+
     /// A site of the guests with these specifications, and the neighbour.
     pub(crate) async fn site(self, specs: impl IntoIterator<Item = ActionSpec>) -> Site {
         let builder = self.builder();
@@ -217,6 +222,15 @@ pub(crate) async fn nothing_left(docker: &Docker, pool: &str, home: &Path) {
         panic!("something is left: {left:?}");
     }
     let _ = std::fs::remove_dir(home);
+}
+
+/// The labels of what a process of a pool makes.
+pub(crate) fn labels(pool: &str, home: &Path, epoch: &str) -> Value {
+    let read = |path: &str| std::fs::read_to_string(path).ok().map(|text| text.trim().to_owned());
+    let machine = read("/etc/machine-id").filter(|id| !id.is_empty());
+    let machine = machine.or_else(|| read("/proc/sys/kernel/hostname")).unwrap_or_default();
+    let home = format!("{machine}:{}", home.display());
+    json!({ "io.faas.pool": pool, "io.faas.home": home, "io.faas.epoch": epoch })
 }
 
 /// The containers of a pool.

@@ -1,6 +1,7 @@
 //! An engine that is scripted: it answers as a real one does until it is told otherwise, and its containers run in
 //! this process.
 
+mod call;
 mod guest;
 mod http;
 
@@ -15,85 +16,10 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
+pub(crate) use self::call::{Answer, Call};
 use self::guest::Guest;
 pub(crate) use self::guest::HELD;
 use self::http::{Asked, Caller, answer, left, write};
-
-/// A call to the engine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Call {
-    Version,
-    Ping,
-    Image,
-    Load,
-    Containers,
-    Networks,
-    Create,
-    Start,
-    Inspect,
-    Remove,
-    Other,
-}
-
-impl Call {
-    const ALL: [Self; 11] = [
-        Self::Version,
-        Self::Ping,
-        Self::Image,
-        Self::Load,
-        Self::Containers,
-        Self::Networks,
-        Self::Create,
-        Self::Start,
-        Self::Inspect,
-        Self::Remove,
-        Self::Other,
-    ];
-
-    fn of(asked: &Asked) -> (Self, &str) {
-        let mut parts = asked.path.trim_start_matches('/').split('/');
-        let (first, second, third) = (parts.next(), parts.next(), parts.next());
-        let call = match (asked.method.as_str(), first, second, third) {
-            ("GET", Some("version"), ..) => Self::Version,
-            ("GET", Some("_ping"), ..) => Self::Ping,
-            ("POST", Some("images"), Some("load"), _) => Self::Load,
-            ("GET", Some("images"), ..) => Self::Image,
-            ("GET", Some("networks"), ..) => Self::Networks,
-            ("GET", Some("containers"), Some("json"), _) => Self::Containers,
-            ("POST", Some("containers"), Some("create"), _) => Self::Create,
-            ("POST", Some("containers"), _, Some("start")) => Self::Start,
-            ("GET", Some("containers"), _, Some("json")) => Self::Inspect,
-            ("DELETE", Some("containers"), ..) => Self::Remove,
-            _ => Self::Other,
-        };
-        (call, second.unwrap_or_default())
-    }
-}
-
-/// How a call is answered.
-#[derive(Clone, Debug)]
-pub(crate) enum Answer {
-    /// As a real engine does.
-    Usual,
-    /// With a status and a message, and nothing is done.
-    Refusal(u16, String),
-    /// It is done, and answered with this body.
-    Body(String),
-    /// It is done, and answered with this, which need not be HTTP; then the connection is closed.
-    Raw(&'static str),
-    /// It is done, and answered with one half of the answer; then the connection is closed.
-    Half,
-    /// It is done, and answered with one half of the answer; then nothing more comes.
-    Stalled,
-    /// It is done, and never answered.
-    Silence,
-    /// The connection is closed, and nothing is done.
-    Closed,
-    /// It is done as late as when the engine is healed.
-    Late,
-    /// It is said to be done, and nothing is.
-    Lie,
-}
 
 /// A scripted engine. Dropped, it and its containers end.
 pub(crate) struct Script {
@@ -182,6 +108,11 @@ impl Script {
         self.known().calls.len()
     }
 
+    /// How many containers it has ever made.
+    pub(crate) fn made(&self) -> u64 {
+        self.known().made
+    }
+
     /// The names of the containers that are there.
     pub(crate) fn containers(&self) -> Vec<String> {
         self.known().containers.keys().cloned().collect()
@@ -256,10 +187,7 @@ async fn reply(state: &State, caller: &mut Caller, asked: &Asked) -> bool {
                 left(caller).await;
             }
         }
-        Answer::Silence => {
-            usual();
-            left(caller).await;
-        }
+        Answer::Silence => left(caller).await,
         Answer::Closed => {}
         Answer::Lie => return write(caller, &answer(204, "", b"")).await.is_ok(),
         Answer::Late => {

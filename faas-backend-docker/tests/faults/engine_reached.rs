@@ -1,0 +1,220 @@
+//! Finding an engine, and deploying on one that answers badly: what is told of it, and that it is tried again.
+
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use faas_backend_docker::DockerBackend;
+use faas_core::{Backend, Error, ErrorKind};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::script::{Answer, Call, Script};
+use crate::scripted::{COLD, PATIENCE, bad_answers, short};
+use crate::site::{Ground, ground_on, millis, skip, spec};
+
+/// What a test starts from whose engine is scripted, with a backend that knows it from its address alone.
+async fn scripted(test: &str) -> Option<(Script, Ground, DockerBackend)> {
+    let engine = Script::start();
+    let ground = ground_on(test, Some(engine.host())).await?;
+    let backend = ground.builder().engine_timeout(millis(1000)).build().unwrap();
+    Some((engine, ground, backend))
+}
+
+async fn deploy(backend: &DockerBackend) -> Result<(), Error> {
+    let deployed = timeout(PATIENCE, backend.deploy(Arc::new(spec(COLD)))).await;
+    deployed.expect("an end").map(drop)
+}
+
+async fn problem(backend: &DockerBackend) -> Option<String> {
+    timeout(PATIENCE, backend.health()).await.expect("an end").problem
+}
+
+/// The backend can be used after all, and leaves nothing.
+async fn works(backend: DockerBackend) {
+    assert_eq!(problem(&backend).await, None);
+    deploy(&backend).await.unwrap();
+    backend.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_engine_that_greets_badly_is_told_and_greeted_again() {
+    let Some((engine, _ground, backend)) = scripted("greet").await else { return };
+    let mut answers: Vec<Answer> = bad_answers().into_iter().map(|(answer, _)| answer).collect();
+    let bodies = ["{}", "[1, 2]", "{\"ApiVersion\": 3}", "{\"ApiVersion\": \"new\"}"];
+    answers.extend(bodies.map(|body| Answer::Body(body.to_owned())));
+    for answer in answers {
+        let what = short(&answer);
+        engine.answer(Call::Version, answer);
+        let before = engine.calls();
+        let told = problem(&backend).await.expect("a problem");
+        assert!(told.contains("container engine") && told.contains("answer"), "{what}: {told}");
+        assert!(told.len() < 300, "{what}: {told}");
+        let error = deploy(&backend).await.unwrap_err();
+        assert_eq!((error.kind(), error.is_temporary()), (ErrorKind::Unavailable, true), "{what}: {error:?}");
+        assert!(error.message().contains(&engine.host()), "{what}: {error:?}");
+        assert!(format!("{error:?}").len() < 8 << 10, "{what}");
+        assert_eq!(engine.calls() - before, 2, "{what}: it is greeted once each time");
+    }
+    engine.heal();
+    works(backend).await;
+}
+
+#[tokio::test]
+async fn an_engine_of_too_old_an_api_is_told_which_one_will_do() {
+    let Some((engine, _ground, backend)) = scripted("old").await else { return };
+    engine.answer(Call::Version, Answer::Body("{\"ApiVersion\": \"1.24\"}".to_owned()));
+    let error = deploy(&backend).await.unwrap_err();
+    assert_eq!((error.kind(), error.is_temporary()), (ErrorKind::Unsupported, false), "{error:?}");
+    for part in ["speaks version 1.24", "1.40 is the oldest that will do", &engine.host()] {
+        assert!(error.message().contains(part), "{error:?}");
+    }
+    assert_eq!(problem(&backend).await.as_deref(), Some(error.message()));
+    engine.heal();
+    works(backend).await;
+}
+
+#[tokio::test]
+async fn whoever_waits_for_a_silent_engine_waits_no_longer_for_others_who_do() {
+    let Some((engine, _ground, backend)) = scripted("silent").await else { return };
+    engine.answer(Call::Version, Answer::Silence);
+    let backend = Arc::new(backend);
+    let begun = Instant::now();
+    let mut callers = JoinSet::new();
+    for _ in 0..12 {
+        let backend = Arc::clone(&backend);
+        callers.spawn(async move { deploy(&backend).await.map_err(|error| error.kind()) });
+    }
+    let told = callers.join_all().await;
+    assert!(told.iter().all(|told| *told == Err(ErrorKind::Unavailable)), "{told:?}");
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    engine.heal();
+    works(Arc::into_inner(backend).unwrap()).await;
+}
+
+#[tokio::test]
+async fn health_tells_of_an_engine_that_answers_badly_and_of_one_that_is_well_again() {
+    let Some((engine, _ground, backend)) = scripted("health").await else { return };
+    deploy(&backend).await.unwrap();
+    assert_eq!(problem(&backend).await, None);
+    for (answer, _) in bad_answers() {
+        let what = short(&answer);
+        engine.answer(Call::Ping, answer);
+        let told = problem(&backend).await.unwrap_or_else(|| panic!("{what} is healthy"));
+        assert!(told.starts_with("the engine") && told.len() < 2048, "{what}: {told}");
+        engine.heal();
+        assert_eq!(problem(&backend).await, None, "{what}");
+    }
+    backend.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_deployment_that_the_engine_spoils_is_told_and_can_be_repeated() {
+    let Some((_, ground, _)) = scripted("deploy").await else { return };
+    for call in [Call::Containers, Call::Networks, Call::Image, Call::Load] {
+        let engine = Script::start();
+        let backend = ground.builder().host(engine.host()).engine_timeout(millis(1000)).build().unwrap();
+        let mut answers = bad_answers();
+        if call == Call::Load {
+            let failure = "{\"errorDetail\": {\"message\": \"disk full\"}, \"error\": \"disk full\"}";
+            answers.push((Answer::Body(failure.to_owned()), ErrorKind::Internal));
+        } else {
+            answers.push((Answer::Body("3".to_owned()), ErrorKind::Internal));
+        }
+        for (answer, kind) in answers {
+            let what = format!("{call:?}: {}", short(&answer));
+            // An image that is loaded although the answer is lost is not loaded again.
+            engine.answer(Call::Image, Answer::Refusal(404, "No such image".to_owned()));
+            let kind = if let Answer::Refusal(409, _) = answer { ErrorKind::Conflict } else { kind };
+            engine.answer(call, answer);
+            let before = engine.count(call);
+            let error = deploy(&backend).await.expect_err(&what);
+            assert_eq!(error.kind(), kind, "{what}: {error:?}");
+            assert_eq!(error.context("action").map(|name| name.ends_with(COLD)), Some(true), "{error:?}");
+            assert!(format!("{error:?}").len() < 8 << 10, "{what}");
+            assert_eq!(engine.count(call) - before, 1, "{what}");
+        }
+        engine.heal();
+        works(backend).await;
+    }
+}
+
+#[tokio::test]
+async fn a_leftover_that_the_engine_will_not_remove_keeps_nobody_from_working() {
+    let Some((engine, ground, backend)) = scripted("stubborn").await else { return };
+    let labels = ground.labels("0123456789abcdef");
+    engine.add("stubborn", labels);
+    engine.answer(Call::Remove, Answer::Refusal(500, "device or resource busy".to_owned()));
+    deploy(&backend).await.unwrap();
+    assert_eq!((engine.containers().len(), engine.count(Call::Remove)), (1, 1));
+    backend.shutdown().await.unwrap();
+    engine.heal();
+    let next = ground.builder().build().unwrap();
+    deploy(&next).await.unwrap();
+    assert_eq!(engine.containers(), [""; 0], "the next one tries again");
+    next.shutdown().await.unwrap();
+}
+
+/// The problem of a backend that is told this address.
+async fn problem_at(ground: &Ground, address: &str) -> (String, Error) {
+    let backend = ground.builder().host(address).engine_timeout(millis(1000)).build().unwrap();
+    let told = problem(&backend).await.unwrap_or_else(|| panic!("{address} is healthy"));
+    let error = deploy(&backend).await.expect_err(address);
+    assert_eq!(told, error.message());
+    (told, error)
+}
+
+#[tokio::test]
+async fn an_address_that_leads_to_no_engine_is_told_with_what_may_help() {
+    let Some((engine, ground, _)) = scripted("addresses").await else { return };
+    let folder = std::env::temp_dir().join(format!("faas-a-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let place = |name: &str| format!("unix://{}", folder.join(name).display());
+    drop(UnixListener::bind(folder.join("stale")).unwrap());
+    std::fs::write(folder.join("file"), "no socket").unwrap();
+    for (address, kind, part) in [
+        (place("none"), ErrorKind::Unavailable, "there is no such socket"),
+        (place("stale"), ErrorKind::Unavailable, "nobody listens there; is the engine running?"),
+        (place("file"), ErrorKind::Unavailable, "nobody listens there"),
+        (
+            "tcp://127.0.0.1:1".to_owned(),
+            ErrorKind::Unavailable,
+            "no container engine answers at tcp://127.0.0.1:1",
+        ),
+        (
+            "/var/run/docker.sock".to_owned(),
+            ErrorKind::InvalidArgument,
+            "has no scheme: unix://, tcp:// or http://",
+        ),
+        ("pigeon://coop".to_owned(), ErrorKind::InvalidArgument, "scheme 'pigeon'"),
+        ("ssh://me@there".to_owned(), ErrorKind::InvalidArgument, "scheme 'ssh'"),
+        ("".to_owned(), ErrorKind::InvalidArgument, "has no scheme"),
+        ("unix://".to_owned(), ErrorKind::InvalidArgument, "names nothing"),
+        ("tcp://".to_owned(), ErrorKind::InvalidArgument, "names nothing"),
+    ] {
+        let (told, error) = problem_at(&ground, &address).await;
+        assert_eq!(error.kind(), kind, "{address}: {error:?}");
+        assert!(told.contains(part), "{address}: {told}");
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+    works(ground.builder().host(engine.host()).build().unwrap()).await;
+}
+
+#[tokio::test]
+async fn a_socket_that_this_user_may_not_use_is_told_with_the_group() {
+    let Some((engine, ground, _)) = scripted("permission").await else { return };
+    let path = engine.host().trim_start_matches("unix://").to_owned();
+    let set =
+        |mode| std::fs::set_permissions(Path::new(&path), std::fs::Permissions::from_mode(mode)).unwrap();
+    set(0o000);
+    if std::os::unix::net::UnixStream::connect(&path).is_ok() {
+        return skip("permission", "this user may use every socket").unwrap_or_default();
+    }
+    let (told, error) = problem_at(&ground, &engine.host()).await;
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+    assert!(told.contains("permission denied; this user has to be in the group of the socket"), "{told}");
+    set(0o600);
+    works(ground.builder().build().unwrap()).await;
+}
