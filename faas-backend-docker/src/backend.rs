@@ -88,13 +88,15 @@ impl DockerBackend {
         keep_alive: Option<Box<dyn KeepAlive>>,
     ) -> Result<Self, Error> {
         let home = Home::make(config.home.as_deref())?;
-        let mut pool = PoolConfig::default();
-        pool.memory = config.memory;
-        pool.stems_per_shape = config.stems;
-        pool.cold_starts = config.cold_starts;
-        pool.cold_starts_per_action = config.cold_starts_per_action.min(config.cold_starts);
-        pool.pause_after = config.pause_after;
-        pool.keep_alive = keep_alive.unwrap_or_else(|| Box::new(FixedTtl(config.keep_alive)));
+        let mut pool = PoolConfig {
+            memory: config.memory,
+            stems: Vec::new(),
+            stems_per_shape: config.stems,
+            cold_starts: config.cold_starts,
+            cold_starts_per_action: config.cold_starts_per_action.min(config.cold_starts),
+            pause_after: config.pause_after,
+            keep_alive: keep_alive.unwrap_or_else(|| Box::new(FixedTtl(config.keep_alive))),
+        };
         let (name, runtimes) = (config.name.clone(), config.runtimes.clone());
         let site = Arc::new(Site::new(config, home, http.or_else(default_client)));
         for (kind, runtime) in &runtimes {

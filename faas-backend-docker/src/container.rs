@@ -20,9 +20,10 @@ pub(crate) const NOT_PROVISIONED: &str = "Failed to provision resources to run t
 /// The text of an action whose container ended before it was initialised. Source: OpenWhisk.
 pub(crate) const NOT_INITIALISED: &str = "The action did not initialize and exited unexpectedly.";
 
-/// How long to wait before another try to connect: at first, and at most. Arbitrary.
-const FIRST_WAIT: Duration = Duration::from_micros(500);
-const LONGEST_WAIT: Duration = Duration::from_millis(10);
+/// How long to wait before another try to connect: at first, and at most. Arbitrary: a try costs some microseconds, and
+/// whoever waits is a cold start.
+const FIRST_WAIT: Duration = Duration::from_micros(200);
+const LONGEST_WAIT: Duration = Duration::from_millis(2);
 
 /// How often a container that does not listen yet is asked whether it still runs. Arbitrary.
 const LOOK: Duration = Duration::from_millis(200);

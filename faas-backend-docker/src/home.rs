@@ -254,7 +254,7 @@ mod tests {
         let (epoch, kept) = (shared.epoch.clone(), left.path().to_owned());
         std::mem::forget(left);
         drop(shared);
-        assert_eq!(two.gone(), [epoch.clone()]);
+        assert_eq!(two.gone(), std::slice::from_ref(&epoch));
         two.forget(&epoch);
         assert!(!kept.exists() && two.gone().is_empty());
         assert!(two.is_gone(&epoch), "one without a lock file is gone as well");

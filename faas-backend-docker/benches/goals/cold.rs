@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use faas_backend_docker::Hardening;
-use faas_core::StartKind;
+use faas_core::{Backend, StartKind};
 use faas_testkit::goals::{Goal, alternate};
 use futures_util::future::join_all;
 
@@ -20,12 +20,11 @@ pub(crate) fn docker_cold(ground: &Ground) {
         return;
     }
     let runtime = current_thread();
-    let (app, _backend) = runtime.block_on(app(builder(&ground.artifact, "cold"), fresh_echo()));
+    let (app, backend) = runtime.block_on(app(builder(&ground.artifact, "cold"), fresh_echo()));
     let ours = || {
         runtime.block_on(async {
             let took = invoke(&app).await;
-            app.drain().await;
-            settled().await;
+            emptied(&*backend).await;
             took
         })
     };
@@ -41,7 +40,7 @@ pub(crate) fn docker_prewarmed(ground: &Ground) {
         return;
     }
     let runtime = current_thread();
-    let (cold, _cold_backend) = runtime.block_on(app(builder(&ground.artifact, "cold"), fresh_echo()));
+    let (cold, cold_backend) = runtime.block_on(app(builder(&ground.artifact, "cold"), fresh_echo()));
     let stems = builder(&ground.artifact, "stems").stems(1);
     let (app, backend) = runtime.block_on(app(stems, fresh_echo()));
     // The first activation tells the pool which stem cells it is to keep.
@@ -61,7 +60,7 @@ pub(crate) fn docker_prewarmed(ground: &Ground) {
     let floor = || {
         runtime.block_on(async {
             let took = invoke(&cold).await;
-            settled().await;
+            emptied(&*cold_backend).await;
             took
         })
     };
@@ -78,7 +77,7 @@ pub(crate) fn docker_resume(ground: &Ground) {
         return;
     }
     let runtime = current_thread();
-    let (cold, _cold_backend) = runtime.block_on(app(builder(&ground.artifact, "cold"), fresh_echo()));
+    let (cold, cold_backend) = runtime.block_on(app(builder(&ground.artifact, "cold"), fresh_echo()));
     let pausing = builder(&ground.artifact, "pause").pause_after(Some(Duration::from_millis(20)));
     let (app, backend) = runtime.block_on(app(pausing, echo()));
     runtime.block_on(invoke(&app));
@@ -93,7 +92,7 @@ pub(crate) fn docker_resume(ground: &Ground) {
     let floor = || {
         runtime.block_on(async {
             let took = invoke(&cold).await;
-            settled().await;
+            emptied(&*cold_backend).await;
             took
         })
     };
@@ -111,14 +110,13 @@ pub(crate) fn docker_parallel_cold(ground: &Ground) {
     }
     let runtime = current_thread();
     let many = builder(&ground.artifact, "many").cold_starts(AT_ONCE, AT_ONCE);
-    let (app, _backend) = runtime.block_on(app(many, fresh_echo()));
+    let (app, backend) = runtime.block_on(app(many, fresh_echo()));
     let ours = || {
         runtime.block_on(async {
             let begun = Instant::now();
             join_all((0..AT_ONCE).map(|_| invoke(&app))).await;
             let took = begun.elapsed().as_nanos() as f64;
-            app.drain().await;
-            settled().await;
+            emptied(&*backend).await;
             took
         })
     };
@@ -153,6 +151,14 @@ async fn bare_start(ground: &Ground) -> Bare {
     exchange(&mut stream, &request("/init", &bare::init_body()));
     exchange(&mut stream, &request("/run", &bare::run_body()));
     bare
+}
+
+/// Waits until the containers of a backend whose actions need fresh ones are removed.
+async fn emptied(backend: &dyn Backend) {
+    while backend.health().await.pool.is_some_and(|pool| pool.memory > 0) {
+        settled().await;
+    }
+    settled().await;
 }
 
 /// Lets the engine finish what it does after it has answered.

@@ -30,7 +30,8 @@ pub(crate) fn docker_throughput(ground: &Ground) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let mut spec = echo();
     spec.limits.concurrency = u32::try_from(CALLERS / CONTAINERS).unwrap();
-    let memory = faas_core::MemoryMib::new(spec.limits.memory.mib() * u32::try_from(CONTAINERS).unwrap());
+    // Each activation counts with its memory, also where several share a container.
+    let memory = faas_core::MemoryMib::new(spec.limits.memory.mib() * u32::try_from(CALLERS).unwrap());
     let (app, backend) = runtime.block_on(app(builder(&ground.artifact, "many").memory(memory), spec));
     runtime.block_on(async {
         while backend.health().await.pool.is_some_and(|pool| pool.idle < CONTAINERS) {
