@@ -14,7 +14,9 @@
 
 mod actions;
 mod alone;
+mod dockerd;
 mod engine_busy;
+mod engine_down;
 mod engine_reached;
 mod engine_scripted;
 mod hardening;

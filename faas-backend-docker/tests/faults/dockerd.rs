@@ -1,0 +1,242 @@
+//! A container engine of a test's own, which can be stopped, killed and frozen without anybody noticing.
+
+use std::fs::{self, DirBuilder, File};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use bollard::{API_DEFAULT_VERSION, Docker};
+
+use crate::site::{millis, skip};
+
+/// Where the program is where the search path does not lead to it.
+const PROGRAMS: [&str; 2] = ["/usr/sbin", "/usr/local/sbin"];
+
+/// How long an engine may take to start and to end.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What keeps an engine from changing anything of the machine's network.
+const FLAGS: [&str; 7] = [
+    "--iptables=false",
+    "--ip6tables=false",
+    "--ip-forward=false",
+    "--ip-masq=false",
+    "--bridge=none",
+    "--exec-opt",
+    "native.cgroupdriver=cgroupfs",
+];
+
+/// An engine. Dropped, it is ended and all that it had is gone.
+pub(crate) struct Dockerd {
+    program: PathBuf,
+    /// For what it keeps.
+    data: PathBuf,
+    /// For its sockets, whose paths have to be short.
+    run: PathBuf,
+    /// Whether its containers outlive it.
+    live_restore: bool,
+    process: Option<Child>,
+    /// Whether its containers run on without it.
+    crashed: bool,
+}
+
+impl Dockerd {
+    /// Starts an engine; `None`, which is told, where that is not possible.
+    pub(crate) async fn start(test: &str) -> Option<Self> {
+        Self::start_with(test, false).await
+    }
+
+    /// Starts one whose containers outlive it.
+    pub(crate) async fn start_outlived(test: &str) -> Option<Self> {
+        Self::start_with(test, true).await
+    }
+
+    async fn start_with(test: &str, live_restore: bool) -> Option<Self> {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let folders = std::env::split_paths(&path).chain(PROGRAMS.map(PathBuf::from));
+        let Some(program) = folders.map(|folder| folder.join("dockerd")).find(|it| it.is_file()) else {
+            return skip(test, "there is no dockerd to start an engine of its own");
+        };
+        if fs::metadata("/proc/self").is_ok_and(|own| own.uid() != 0) {
+            return skip(test, "only root may start an engine of its own");
+        }
+        let name = format!("faas-d-{}-{:x}", std::process::id(), fastrand::u32(..));
+        let data = Path::new(env!("CARGO_TARGET_TMPDIR")).join(&name);
+        let run = std::env::temp_dir().join(&name);
+        for folder in [&data, &run] {
+            DirBuilder::new().mode(0o700).create(folder).unwrap();
+        }
+        let mut engine = Self { program, data, run, live_restore, process: None, crashed: false };
+        engine.up().await;
+        Some(engine)
+    }
+
+    /// Its address.
+    pub(crate) fn host(&self) -> String {
+        format!("unix://{}", self.socket().display())
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.run.join("docker.sock")
+    }
+
+    /// Starts it, also again, and waits until it answers.
+    pub(crate) async fn up(&mut self) {
+        self.begin();
+        let begun = Instant::now();
+        while !self.answers().await {
+            let ended = self.process.as_mut().unwrap().try_wait().unwrap();
+            assert!(ended.is_none() && begun.elapsed() < PATIENCE, "no engine: {}", self.last_words());
+            tokio::time::sleep(millis(20)).await;
+        }
+    }
+
+    /// Starts it.
+    fn begin(&mut self) {
+        let log = File::options().create(true).append(true).open(self.data.join("log")).unwrap();
+        // Should this process be killed, the engine ends as well.
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "TERM"]).arg(&self.program).args(FLAGS);
+        command.arg("--data-root").arg(self.data.join("root")).arg("--exec-root").arg(self.run.join("exec"));
+        command.arg("--pidfile").arg(self.run.join("docker.pid")).arg("--host").arg(self.host());
+        if self.live_restore {
+            command.arg("--live-restore");
+        }
+        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        self.process = Some(command.spawn().expect("an engine"));
+        self.crashed = false;
+    }
+
+    async fn answers(&self) -> bool {
+        match Docker::connect_with_unix(&self.host(), 60, API_DEFAULT_VERSION) {
+            Ok(docker) => docker.ping().await.is_ok(),
+            Err(_) => false,
+        }
+    }
+
+    fn last_words(&self) -> String {
+        let log = fs::read_to_string(self.data.join("log")).unwrap_or_default();
+        log.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("nothing").to_owned()
+    }
+
+    /// Sends it a signal.
+    fn signal(&self, name: &str) {
+        let process = self.process.as_ref().expect("an engine that runs").id();
+        let sent = Command::new("kill").args(["-s", name, &process.to_string()]).status().unwrap();
+        assert!(sent.success(), "signal {name}");
+    }
+
+    /// Ends it as an administrator does.
+    pub(crate) async fn stop(&mut self) {
+        self.end("TERM").await;
+    }
+
+    /// Ends it as a crash does: nothing of it is put in order, and its containers run on.
+    pub(crate) async fn kill(&mut self) {
+        self.end("KILL").await;
+        self.crashed = true;
+        let _ = fs::remove_file(self.socket());
+    }
+
+    async fn end(&mut self, signal: &str) {
+        self.signal(signal);
+        let mut process = self.process.take().unwrap();
+        let begun = Instant::now();
+        while process.try_wait().unwrap().is_none() {
+            assert!(begun.elapsed() < PATIENCE, "the engine does not end: {}", self.last_words());
+            tokio::time::sleep(millis(10)).await;
+        }
+    }
+
+    /// Stops it where it is: it takes connections, and answers nothing.
+    pub(crate) fn freeze(&self) {
+        self.signal("STOP");
+    }
+
+    /// Lets it go on.
+    pub(crate) fn thaw(&self) {
+        self.signal("CONT");
+    }
+
+    /// Listens in its place while it is away, hangs up on everybody, and counts them.
+    pub(crate) fn stand_in(&self) -> StandIn {
+        StandIn::new(self.socket())
+    }
+}
+
+impl Drop for Dockerd {
+    fn drop(&mut self) {
+        if self.crashed {
+            // It ends what it finds.
+            self.begin();
+            let begun = Instant::now();
+            while !self.socket().exists() && begun.elapsed() < PATIENCE {
+                std::thread::sleep(millis(20));
+            }
+        }
+        if let Some(mut process) = self.process.take() {
+            let number = process.id().to_string();
+            for signal in ["CONT", "TERM"] {
+                let _ = Command::new("kill").args(["-s", signal, &number]).status();
+            }
+            let begun = Instant::now();
+            while matches!(process.try_wait(), Ok(None)) && begun.elapsed() < PATIENCE {
+                std::thread::sleep(millis(20));
+            }
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+        // What an engine that crashed has mounted.
+        let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+        for place in mounts.lines().filter_map(|line| line.split(' ').nth(1)) {
+            if Path::new(place).starts_with(&self.data) || Path::new(place).starts_with(&self.run) {
+                let _ = Command::new("umount").args(["-l", place]).status();
+            }
+        }
+        if std::thread::panicking() {
+            println!("the engine's last words: {}", self.last_words());
+        }
+        for folder in [&self.data, &self.run] {
+            let _ = fs::remove_dir_all(folder);
+        }
+    }
+}
+
+/// Who listens in the place of an engine. Dropped, nobody does.
+pub(crate) struct StandIn {
+    socket: PathBuf,
+    callers: Arc<AtomicUsize>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl StandIn {
+    fn new(socket: PathBuf) -> Self {
+        let listener = UnixListener::bind(&socket).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let listener = tokio::net::UnixListener::from_std(listener).unwrap();
+        let callers = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&callers);
+        let task = tokio::spawn(async move {
+            while listener.accept().await.is_ok() {
+                counted.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        Self { socket, callers, task }
+    }
+
+    /// How many have called.
+    pub(crate) fn callers(&self) -> usize {
+        self.callers.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for StandIn {
+    fn drop(&mut self) {
+        self.task.abort();
+        let _ = fs::remove_file(&self.socket);
+    }
+}
