@@ -2,7 +2,6 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,6 +10,7 @@ use faas_core::{Backend, Error, ErrorKind};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::child::Process;
 use crate::script::{Answer, Call, Script};
 use crate::scripted::{COLD, PATIENCE, bad_answers, short};
 use crate::site::{Ground, ground_on, millis, skip, spec};
@@ -206,14 +206,20 @@ async fn an_address_that_leads_to_no_engine_is_told_with_what_may_help() {
 async fn a_socket_that_this_user_may_not_use_is_told_with_the_group() {
     let Some((engine, ground, _)) = scripted("permission").await else { return };
     let path = engine.host().trim_start_matches("unix://").to_owned();
-    let set =
-        |mode| std::fs::set_permissions(Path::new(&path), std::fs::Permissions::from_mode(mode)).unwrap();
+    let set = |mode| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
     set(0o000);
-    if std::os::unix::net::UnixStream::connect(&path).is_ok() {
-        return skip("permission", "this user may use every socket").unwrap_or_default();
-    }
-    let (told, error) = problem_at(&ground, &engine.host()).await;
-    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+    let told = match std::os::unix::net::UnixStream::connect(&path) {
+        // Who may use every socket asks as somebody who may not.
+        Ok(_) => Process::problem_of_nobody(&engine.host()),
+        Err(_) => {
+            let (told, error) = problem_at(&ground, &engine.host()).await;
+            assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+            Some(told)
+        }
+    };
+    let Some(told) = told else {
+        return skip("permission", "root cannot start this program as nobody").unwrap_or_default();
+    };
     assert!(told.contains("permission denied; this user has to be in the group of the socket"), "{told}");
     set(0o600);
     works(ground.builder().build().unwrap()).await;

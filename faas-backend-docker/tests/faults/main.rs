@@ -14,6 +14,7 @@
 
 mod actions;
 mod alone;
+mod child;
 mod dockerd;
 mod engine_busy;
 mod engine_down;
@@ -26,4 +27,5 @@ mod puppet;
 mod script;
 mod scripted;
 mod site;
+mod sweep;
 mod watch;

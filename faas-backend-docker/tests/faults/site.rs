@@ -98,6 +98,14 @@ impl Ground {
         }
     }
 
+    pub(crate) fn pool(&self) -> &str {
+        &self.pool
+    }
+
+    pub(crate) fn home(&self) -> &Path {
+        &self.home
+    }
+
     /// The labels of what a process of that epoch, which has the same pool and home, makes.
     pub(crate) fn labels(&self, epoch: &str) -> Value {
         labels(&self.pool, &self.home, epoch)
