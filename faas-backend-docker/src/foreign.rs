@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use faas_core::guest::http::wire::{Init, InitValue, RunAction, RunExtra, encode_run};
-use faas_core::log::LogLine;
+use faas_core::guest::http::wire::{Init, InitValue, RunAction, encode_run};
+use faas_core::log::{LogLine, Stream};
 use faas_core::outcome::MAX_RESULT;
 use faas_core::{ActionSpec, Entropy, Error, ErrorKind, Invocation, Outcome, RunOutput, Timestamp};
 use futures_util::StreamExt;
@@ -14,13 +14,14 @@ use http::{HeaderValue, Method, Request, StatusCode};
 use http_body_util::Full;
 use serde_json::{Map, Value};
 use tokio::sync::Mutex;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::catalogue::Code;
 use crate::connection::Connection;
-use crate::container::{Container, NOT_INITIALISED};
+use crate::container::{Container, Death, NOT_INITIALISED};
 use crate::engine::{LogFrame, LogQuery};
-use crate::output::{Ending, Follower};
+use crate::left;
+use crate::output::{Ending, FAILED, Follower};
 use crate::reply::{done, init_error, init_failed, of_run};
 use crate::sandbox::KILLING;
 
@@ -106,23 +107,26 @@ impl Foreign {
             .map_err(|error| lost("the container takes no connection any more").with_source(error))?;
         let began = self.entropy.wall_clock();
         let limit = self.spec.limits.timeout;
+        // By when all must be known: later, it is taken for one that did not stop.
+        let end = Instant::now() + limit + KILLING;
         let request = request("/run", self.body(invocation, began));
         let exchange = connection.request(request, MAX_RESULT + 1);
         match timeout(limit, exchange).await {
             Ok(Ok(reply)) => {
                 let outcome = of_run(&reply).ok_or_else(|| lost("the container is about to end"))?;
                 let ending = if reply.status == StatusCode::OK { Ending::Replied } else { Ending::Failed };
-                Ok(done(outcome, self.logs(began, ending).await))
+                Ok(done(outcome, self.logs(began, ending, end).await))
             }
             Ok(Err(_)) => {
-                let outcome = container.autopsy().await.during_run()?;
-                Ok(done(outcome, self.logs(began, Ending::Failed).await))
+                let death = timeout_at(end, container.autopsy()).await.unwrap_or(Death::Exited);
+                let outcome = death.during_run()?;
+                Ok(done(outcome, self.last_logs(container, began, end).await))
             }
             Err(_) => {
                 if let Ok(Err(error)) = timeout(KILLING, container.engine.kill(&container.id)).await {
                     tracing::debug!(%error, "a container that is overdue could not be killed");
                 }
-                Ok(done(Outcome::timed_out(limit), self.logs(began, Ending::Failed).await))
+                Ok(done(Outcome::timed_out(limit), self.last_logs(container, began, end).await))
             }
         }
     }
@@ -136,20 +140,31 @@ impl Foreign {
             version: &self.version,
             deadline: &deadline,
         };
-        let extra = RunExtra {
-            attempt: invocation.attempt,
-            level: RunExtra::level_of(invocation.log_level),
-            remaining: u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX),
-            seed: self.entropy.next_u64(),
-        };
-        encode_run(&invocation.payload, invocation.id, &action, &extra)
+        encode_run(&invocation.payload, invocation.id, &action, None)
     }
 
-    async fn logs(&self, began: Timestamp, ending: Ending) -> Vec<LogLine> {
+    async fn logs(&self, began: Timestamp, ending: Ending, end: Instant) -> Vec<LogLine> {
         match &self.output {
-            Some(output) => output.lock().await.collect(began, self.spec.limits.logs, ending).await,
+            Some(output) => output.lock().await.collect(began, self.spec.limits.logs, ending, end).await,
             None => Vec::new(),
         }
+    }
+
+    /// The lines of an activation whose container has ended: whoever follows its output may miss the last ones.
+    async fn last_logs(&self, container: &Container, began: Timestamp, end: Instant) -> Vec<LogLine> {
+        if self.output.is_none() {
+            return Vec::new();
+        }
+        let left = left::lines(&container.engine, &container.id, None, began, false, self.spec.limits.logs);
+        let Ok(Ok(mut lines)) = timeout_at(end, left).await else {
+            return self.logs(began, Ending::Failed, end).await;
+        };
+        lines.push(LogLine {
+            at: lines.last().map_or(began, |line| line.at),
+            stream: Stream::Stderr,
+            text: FAILED.to_owned(),
+        });
+        lines
     }
 }
 

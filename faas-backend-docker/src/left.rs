@@ -1,4 +1,4 @@
-//! What a Rust guest printed that did not reply, found in the output of its container.
+//! What an action printed that did not reply, found in the output of its container.
 
 use faas_core::log::{LogBuffer, LogLine, MAX_LINES, Stream};
 use faas_core::{ActivationId, Error, Timestamp};
@@ -11,12 +11,13 @@ use crate::output::{Line, Lines};
 /// are found: an engine takes long to read what lies before. Arbitrary.
 const LAST: [Option<usize>; 3] = [Some(1000), Some(20_000), None];
 
-/// The lines that an activation left in the output of a Rust guest that did not reply: those labelled with its id and,
-/// where nothing `else_runs` beside it, those without a label that came since it `began`.
+/// The lines that an activation left in the output of a container that did not reply: those that a Rust guest labelled
+/// with its id and, where nothing `else_runs` beside it, those without a label that came since it `began`. In other
+/// containers there are no labels, and no `activation` is told.
 pub(crate) async fn lines(
     engine: &Engine,
     container: &str,
-    activation: ActivationId,
+    activation: Option<ActivationId>,
     began: Timestamp,
     else_runs: bool,
     limit: u64,
@@ -45,14 +46,19 @@ pub(crate) async fn lines(
     found.sort_by_key(|line| (line.at, line.stream == Stream::Stderr));
     let mut logs = LogBuffer::new(limit);
     for line in found {
-        logs.push(line.at, line.stream, &line.text);
+        let text = match (activation, line.unmarked()) {
+            (None, ("", true)) => continue,
+            (None, (text, _)) => text,
+            (Some(_), _) => &line.text,
+        };
+        logs.push(line.at, line.stream, text);
     }
     Ok(logs.into_lines())
 }
 
-/// The lines of an activation among all that a Rust guest has printed.
+/// The lines of an activation among all that a container has printed.
 struct Left {
-    activation: ActivationId,
+    activation: Option<ActivationId>,
     began: Timestamp,
     else_runs: bool,
     found: Vec<Line>,
@@ -61,16 +67,14 @@ struct Left {
 }
 
 impl Left {
-    fn new(activation: ActivationId, began: Timestamp, else_runs: bool, limit: u64) -> Self {
+    fn new(activation: Option<ActivationId>, began: Timestamp, else_runs: bool, limit: u64) -> Self {
         let room = usize::try_from(limit).unwrap_or(usize::MAX).saturating_mul(2).saturating_add(1024);
         Self { activation, began, else_runs, found: Vec::new(), room }
     }
 
     fn take(&mut self, line: Line) {
-        let line = match label(&line.text) {
-            Some((id, at, text)) if id == self.activation => {
-                Line { at, stream: line.stream, text: text.to_owned() }
-            }
+        let line = match self.activation.and_then(|own| Some((own, label(&line.text)?))) {
+            Some((own, (id, at, text))) if id == own => Line { at, text: text.to_owned(), ..line },
             Some(_) => return,
             None if self.else_runs || line.at < self.began => return,
             None => line,

@@ -15,7 +15,8 @@ const LONGEST: usize = (10 << 20) + 4;
 
 /// The notices of OpenWhisk where something of the output is missing.
 const INCOMPLETE: &str = "There was an issue while collecting your logs. Data might be missing.";
-const FAILED: &str = "The action did not initialize or run as expected. Log data might be missing.";
+pub(crate) const FAILED: &str =
+    "The action did not initialize or run as expected. Log data might be missing.";
 
 /// How long a stream may be silent before its end is no longer waited for. Source: OpenWhisk.
 const IDLE: Duration = Duration::from_secs(2);
@@ -40,7 +41,10 @@ struct Partial {
 /// A line of a container's output.
 #[derive(Debug)]
 pub(crate) struct Line {
+    /// When it began.
     pub(crate) at: Timestamp,
+    /// When it ended.
+    pub(crate) ended: Timestamp,
     pub(crate) stream: Stream,
     pub(crate) text: String,
 }
@@ -58,7 +62,7 @@ impl Lines {
             let (line, after) = partial.splitter.take(rest, LONGEST);
             if let Some(line) = line {
                 partial.began = None;
-                each(Line::new(began, frame.stream, &line));
+                each(Line::new(began, frame.at.unwrap_or(began), frame.stream, &line));
             }
             rest = after;
         }
@@ -69,15 +73,21 @@ impl Lines {
         for (partial, stream) in [(&mut self.stdout, Stream::Stdout), (&mut self.stderr, Stream::Stderr)] {
             let began = partial.began.take().unwrap_or_default();
             if let Some(line) = partial.splitter.end() {
-                each(Line::new(began, stream, &line));
+                each(Line::new(began, began, stream, &line));
             }
         }
     }
 }
 
 impl Line {
-    fn new(at: Timestamp, stream: Stream, line: &RawLine) -> Self {
-        Self { at, stream, text: String::from_utf8_lossy(&line.bytes).into_owned() }
+    fn new(at: Timestamp, ended: Timestamp, stream: Stream, line: &RawLine) -> Self {
+        Self { at, ended, stream, text: String::from_utf8_lossy(&line.bytes).into_owned() }
+    }
+
+    /// The text without the mark at the end of an activation, and whether it has one. What is printed last may have no
+    /// end of its own, and a mark in the midst of a line is none.
+    pub(crate) fn unmarked(&self) -> (&str, bool) {
+        self.text.strip_suffix(SENTINEL).map_or((&self.text, false), |text| (text, true))
     }
 }
 
@@ -102,14 +112,20 @@ impl<F: Frames<Item = Result<LogFrame, Error>> + Send + Unpin> Follower<F> {
         Self { frames, lines: Lines::default(), sentinels }
     }
 
-    /// Collects the lines of an activation that `began` then. What came before belongs to nobody.
+    /// Collects the lines of an activation that `began` then, until `end` at most. What came before belongs to nobody.
     ///
     /// # Source
     /// OpenWhisk's log collection: up to a sentinel on both streams, at most 2 s of silence, and twice as many seconds
     /// altogether as the limit has MB, 10 at least.
-    pub(crate) async fn collect(&mut self, began: Timestamp, limit: u64, ending: Ending) -> Vec<LogLine> {
+    pub(crate) async fn collect(
+        &mut self,
+        began: Timestamp,
+        limit: u64,
+        ending: Ending,
+        end: Instant,
+    ) -> Vec<LogLine> {
         let seconds = (limit >> 20).max(5) * 2;
-        let end = Instant::now() + Duration::from_secs(seconds);
+        let end = end.min(Instant::now() + Duration::from_secs(seconds));
         let waits_for_marks = self.sentinels && ending == Ending::Replied;
         let idle = if waits_for_marks { IDLE } else { UNMARKED_IDLE };
         let mut logs = LogBuffer::new(limit);
@@ -117,17 +133,21 @@ impl<F: Frames<Item = Result<LogFrame, Error>> + Send + Unpin> Follower<F> {
         let mut last = began;
         let mut take = |line: Line| {
             last = last.max(line.at);
-            if line.text.contains(SENTINEL) {
+            let (text, is_marked) = line.unmarked();
+            // One that comes late, or that an action has printed, is none of the next activation's.
+            if is_marked && line.ended >= began {
                 missing.retain(|stream| *stream != line.stream);
-            } else if line.at >= began {
-                logs.push(line.at, line.stream, &line.text);
-            } else {
-                tracing::debug!(text = line.text, "a container printed while no activation ran");
+            }
+            if line.at < began {
+                tracing::debug!(text, "a container printed while no activation ran");
+            } else if !is_marked || !text.is_empty() {
+                logs.push(line.at, line.stream, text);
             }
             missing.is_empty()
         };
         let mut marked = false;
-        while !(waits_for_marks && marked) {
+        // Looked at each time, because what is always ready is never late.
+        while !(waits_for_marks && marked) && Instant::now() < end {
             let next = timeout_at(end, timeout(idle, self.frames.next()));
             let Ok(Ok(Some(Ok(frame)))) = next.await else { break };
             self.lines.take(&frame, |line| marked = take(line));
@@ -170,7 +190,8 @@ mod tests {
 
     async fn collected(frames: Vec<LogFrame>, sentinels: bool, ending: Ending) -> Vec<String> {
         let mut follower = Follower::new(open(frames), sentinels);
-        let lines = follower.collect(Timestamp::from_millis(100), 1000, ending).await;
+        let end = Instant::now() + Duration::from_secs(60);
+        let lines = follower.collect(Timestamp::from_millis(100), 1000, ending, end).await;
         lines.into_iter().map(|line| format!("{:?} {}", line.stream, line.text)).collect()
     }
 
@@ -227,7 +248,8 @@ mod tests {
         });
         let begun = Instant::now();
         let mut follower = Follower::new(endless.boxed(), true);
-        let lines = follower.collect(Timestamp::from_millis(100), 1000, Ending::Replied).await;
+        let end = begun + Duration::from_secs(60);
+        let lines = follower.collect(Timestamp::from_millis(100), 1000, Ending::Replied, end).await;
         assert_eq!(begun.elapsed().as_secs(), 10);
         assert_eq!(lines.last().unwrap().text, INCOMPLETE);
         assert!((19..=20).contains(&*count.lock().unwrap()), "one comes every half second");

@@ -152,7 +152,7 @@ impl Own {
             remaining: u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX),
             seed: self.entropy.random(),
         };
-        encode_run(&invocation.payload, invocation.id, &action, &extra)
+        encode_run(&invocation.payload, invocation.id, &action, Some(&extra))
     }
 
     /// The guest ended, or broke its connection.
@@ -199,7 +199,8 @@ impl Own {
             return Vec::new();
         }
         let beside = limits.concurrency > 1;
-        let left = left::lines(&container.engine, &container.id, invocation.id, began, beside, limits.logs);
+        let (engine, own) = (&container.engine, Some(invocation.id));
+        let left = left::lines(engine, &container.id, own, began, beside, limits.logs);
         match timeout(Duration::from_secs(2), left).await {
             Ok(Ok(lines)) => lines,
             Ok(Err(error)) => {

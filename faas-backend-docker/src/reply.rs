@@ -33,13 +33,18 @@ pub(crate) fn of_run(reply: &Received) -> Option<Outcome> {
         return Some(Outcome::from_foreign_reply(reply.body.to_vec()));
     }
     Some(Outcome::developer_error(error_field(&reply.body).unwrap_or_else(|| {
-        format!("The action did not produce a valid JSON or JSON Array response: {}", shown(&reply.body))
+        let shown = shown(&reply.body);
+        format!("The action did not produce a valid JSON or JSON Array response: {shown}").into()
     })))
 }
 
 /// The text of what a container replied to `/init` when it failed.
 pub(crate) fn init_error(body: &[u8]) -> String {
-    error_field(body).unwrap_or_else(|| format!("The action failed during initialization: {}", shown(body)))
+    match error_field(body) {
+        Some(Value::String(text)) => text,
+        Some(value) => value.to_string(),
+        None => format!("The action failed during initialization: {}", shown(body)),
+    }
 }
 
 /// The error of user code that failed to initialise: its message is the text of the outcome.
@@ -52,13 +57,12 @@ pub(crate) fn done(outcome: Outcome, logs: Vec<LogLine>) -> RunOutput {
     RunOutput { outcome, logs, emitted: Vec::new(), usage: Usage::default() }
 }
 
-/// The field `error` of an object, as text.
-fn error_field(body: &[u8]) -> Option<String> {
-    let Ok(Value::Object(mut fields)) = serde_json::from_slice(body) else { return None };
-    Some(match fields.remove("error")? {
-        Value::String(text) => text,
-        value => value.to_string(),
-    })
+/// The field `error` of an object.
+fn error_field(body: &[u8]) -> Option<Value> {
+    match serde_json::from_slice(body) {
+        Ok(Value::Object(mut fields)) => fields.remove("error"),
+        _ => None,
+    }
 }
 
 fn shown(body: &[u8]) -> String {
@@ -91,6 +95,7 @@ mod tests {
         assert_eq!(outcome(200, "[1]").result().as_str(), "[1]");
         assert_eq!(outcome(200, "{\"error\":\"no\",\"b\":1}"), Outcome::application_error("no"));
         assert_eq!(outcome(502, "{\"error\":\"boom\"}"), Outcome::developer_error("boom"));
+        assert_eq!(outcome(502, "{\"error\":[7]}"), Outcome::developer_error(serde_json::json!([7])));
         let invalid = "The action did not produce a valid JSON or JSON Array response:";
         assert_eq!(outcome(502, "oops"), Outcome::developer_error(format!("{invalid} oops")));
         assert_eq!(outcome(200, "3"), Outcome::developer_error(format!("{invalid} 3")));

@@ -77,10 +77,10 @@ impl Outcome {
         Self::failed(Status::ApplicationError, error.into())
     }
 
-    /// The action misbehaved in the way that `message` says.
+    /// The action misbehaved in the way that `error` says: a text, or any JSON that its runtime told.
     #[must_use]
-    pub fn developer_error(message: impl Into<String>) -> Self {
-        Self::failed(Status::DeveloperError, Value::String(message.into()))
+    pub fn developer_error(error: impl Into<Value>) -> Self {
+        Self::failed(Status::DeveloperError, error.into())
     }
 
     /// The platform failed in the way that `message` says.
