@@ -4,9 +4,9 @@
 //! [`Play`]; what it does with `/run` in the input. Where there is none, it answers as OpenWhisk's runtimes do.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a runtime's output is its log")]
 
-use std::fs;
 mod respond;
 
+use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::exit;
@@ -26,8 +26,12 @@ struct Play {
     stderr: Vec<String>,
     /// So many KiB are printed to standard output without a line feed.
     flood_kib: usize,
+    /// Printed to standard output last, without a line feed.
+    open: String,
     /// The mark at the end of the output is left out.
     no_mark: bool,
+    /// A thread prints this without end, and without a pause.
+    babble: Option<String>,
     /// Printed to both streams so long after the answer, where there is something.
     later: Vec<String>,
     /// How long after.
@@ -40,8 +44,8 @@ struct Play {
     body: Option<String>,
     /// The bytes of the whole answer, instead of both.
     raw: Option<String>,
-    /// The answer is as long as this many KiB.
-    large_kib: usize,
+    /// The body of the answer is an object of so many bytes.
+    large: usize,
     /// A header of so many KiB is part of the answer.
     header_kib: usize,
     /// How long to wait between two bytes of the answer.
@@ -71,17 +75,15 @@ struct Play {
 const MARK: &str = "XXX_THE_END_OF_A_WHISK_ACTIVATION_XXX";
 
 fn main() -> io::Result<()> {
-    match std::env::args().nth(1).as_deref() {
-        Some("--exit") => exit(3),
-        Some("--deaf") => std::thread::sleep(Duration::from_secs(3600)),
-        _ => {}
-    }
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if let [flag, socket, request, reply] = &arguments[..]
-        && flag == "--respond"
-    {
-        let number = |text: &str| text.parse().map_err(io::Error::other);
-        return respond::run(socket, number(request)?, number(reply)?);
+    let number = |text: &str| text.parse().map_err(io::Error::other);
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["--exit", code] => exit(code.parse().map_err(io::Error::other)?),
+        ["--deaf"] => std::thread::sleep(Duration::from_secs(3600)),
+        ["--respond", socket, request, reply] => {
+            return respond::run(socket, number(request)?, number(reply)?);
+        }
+        _ => {}
     }
     let listener = TcpListener::bind("0.0.0.0:8080")?;
     let init = Arc::new(Mutex::new(Value::Null));
@@ -190,6 +192,14 @@ fn print(play: &Play) -> io::Result<()> {
     if play.flood_kib > 0 {
         stdout.write_all(b"\n")?;
     }
+    stdout.write_all(play.open.as_bytes())?;
+    if let Some(line) = play.babble.clone() {
+        std::thread::spawn(move || {
+            loop {
+                println!("{line}");
+            }
+        });
+    }
     stdout.flush()
 }
 
@@ -214,7 +224,7 @@ fn answer(path: &str, play: &Play, request: &Value, init: &Value) -> Vec<u8> {
         return raw.clone().into_bytes();
     }
     let body = match &play.body {
-        _ if play.large_kib > 0 => json!({ "a": "y".repeat(play.large_kib << 10) }).to_string(),
+        _ if play.large > 0 => json!({ "a": "y".repeat(play.large - 8) }).to_string(),
         Some(body) => body.clone(),
         None if path == "/init" => json!({ "ok": true }).to_string(),
         None if play.tell_init => init.to_string(),

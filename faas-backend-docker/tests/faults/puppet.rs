@@ -1,5 +1,6 @@
 //! The image of the puppet, a runtime that does what it is told.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -10,6 +11,9 @@ use futures_util::StreamExt;
 
 /// The name of the image.
 pub(crate) const IMAGE: &str = "faas-test/puppet:1";
+
+/// The label of the image that tells which program is in it.
+const PROGRAM: &str = "io.faas.test.program";
 
 /// Builds the puppet and makes an image of it in the engine, once in this process.
 pub(crate) async fn image(docker: &Docker) -> &'static str {
@@ -42,7 +46,15 @@ fn build() -> PathBuf {
     folder.join(target).join("release/faas-docker-puppet")
 }
 
+/// Makes an image of the program, unless the engine has one of the very same.
 async fn import(docker: &Docker, program: &Path) {
+    let mut hasher = DefaultHasher::new();
+    std::fs::read(program).unwrap().hash(&mut hasher);
+    let hash = format!("{:016x}", hasher.finish());
+    let present = docker.inspect_image(IMAGE).await.ok().and_then(|image| image.config?.labels);
+    if present.is_some_and(|labels| labels.get(PROGRAM) == Some(&hash)) {
+        return;
+    }
     let mut archive = tar::Builder::new(Vec::new());
     archive.append_path_with_name(program, "puppet").unwrap();
     let (repository, tag) = IMAGE.split_once(':').unwrap();
@@ -50,7 +62,7 @@ async fn import(docker: &Docker, program: &Path) {
         from_src: Some("-".to_owned()),
         repo: Some(repository.to_owned()),
         tag: Some(tag.to_owned()),
-        changes: vec!["ENTRYPOINT [\"/puppet\"]".to_owned()],
+        changes: vec!["ENTRYPOINT [\"/puppet\"]".to_owned(), format!("LABEL {PROGRAM}={hash}")],
         ..CreateImageOptions::default()
     };
     let body = bollard::body_full(archive.into_inner().unwrap().into());
