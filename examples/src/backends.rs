@@ -62,7 +62,9 @@ async fn built(
     let output = if verbose { Output::Full } else { Output::Quiet };
     let own = Build::new(env!("CARGO_MANIFEST_DIR")).output(output);
     let built = tokio::task::spawn_blocking(move || build(own)).await;
-    built.map_err(|lost| Error::new(ErrorKind::Internal, "the build of the actions panicked").with_source(lost))?
+    built.map_err(|lost| {
+        Error::new(ErrorKind::Internal, "the build of the actions panicked").with_source(lost)
+    })?
 }
 
 /// The error of a backend that this build has no code for.

@@ -1,11 +1,13 @@
 //! A connection to the HTTP server within a container.
 
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::CONTENT_LENGTH;
@@ -15,6 +17,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpStream, UnixStream};
+use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::either::Either;
 
 /// Where the server of a container listens.
@@ -30,6 +33,10 @@ pub(crate) enum Address {
 const MAX_HEADERS: usize = 64;
 const BUFFER: usize = 128 << 10;
 
+/// A body up to this is copied out of the buffer that it was read into: a record that keeps a few bytes of it would keep
+/// all of that buffer. Arbitrary: some times the least that is read at once.
+const COPIED: usize = 32 << 10;
+
 type Socket = Either<UnixStream, TcpStream>;
 type Driver = Pin<Box<http1::Connection<TokioIo<Socket>, Full<Bytes>>>>;
 
@@ -38,7 +45,29 @@ pub(crate) struct Connection {
     sender: SendRequest<Full<Bytes>>,
     /// `None` once it is closed.
     driver: Option<Driver>,
+    /// The deadline of the last request. To move one is much cheaper than to make one.
+    timer: Option<Pin<Box<Sleep>>>,
 }
+
+/// Why there is no reply.
+#[derive(Debug)]
+pub(crate) enum NoReply {
+    /// It did not come in time.
+    Late,
+    /// The connection broke, or what came is no HTTP.
+    Broken(hyper::Error),
+}
+
+impl fmt::Display for NoReply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Late => f.write_str("no reply came in time"),
+            Self::Broken(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for NoReply {}
 
 /// A reply.
 #[derive(Debug)]
@@ -69,7 +98,7 @@ impl Connection {
         let socket = TokioIo::new(address.connect().await?);
         let builder = http1::Builder::new().max_headers(MAX_HEADERS).max_buf_size(BUFFER).handshake(socket);
         let (sender, driver) = builder.await.map_err(io::Error::other)?;
-        Ok(Self { sender, driver: Some(Box::pin(driver)) })
+        Ok(Self { sender, driver: Some(Box::pin(driver)), timer: None })
     }
 
     /// Whether the server has left it open since the last request.
@@ -78,27 +107,37 @@ impl Connection {
         self.driver.is_some() && !self.sender.is_closed()
     }
 
-    /// Makes a request and reads at most `most` bytes of the reply's body.
-    ///
-    /// # Errors
-    /// When there is no whole reply: the connection broke, or what came is no HTTP.
+    /// Makes a request and reads at most `most` bytes of the reply's body, for no longer than `limit`.
     pub(crate) async fn request(
         &mut self,
         request: Request<Full<Bytes>>,
         most: usize,
-    ) -> Result<Received, hyper::Error> {
-        let Self { sender, driver } = self;
+        limit: Option<Duration>,
+    ) -> Result<Received, NoReply> {
+        let Self { sender, driver, timer } = self;
+        let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
         let mut exchange = pin!(async {
             sender.ready().await?;
             receive(sender.send_request(request).await?, most).await
         });
+        let mut armed = false;
         std::future::poll_fn(|task| {
+            // Whatever the exchange waits for, the driver does: to be woken for both would wake the task twice.
+            let mut idle = Context::from_waker(std::task::Waker::noop());
             // The first poll hands the request to the driver, the last one takes what the driver has read.
-            if let Poll::Ready(received) = exchange.as_mut().poll(task) {
-                return Poll::Ready(received);
+            if let Poll::Ready(received) = exchange.as_mut().poll(&mut idle) {
+                return Poll::Ready(received.map_err(NoReply::Broken));
             }
             drive(driver, task);
-            exchange.as_mut().poll(task)
+            if let Poll::Ready(received) = exchange.as_mut().poll(&mut idle) {
+                return Poll::Ready(received.map_err(NoReply::Broken));
+            }
+            let Some(deadline) = deadline else { return Poll::Pending };
+            let timer = timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+            if !std::mem::replace(&mut armed, true) {
+                timer.as_mut().reset(deadline);
+            }
+            timer.as_mut().poll(task).map(|()| Err(NoReply::Late))
         })
         .await
     }
@@ -139,5 +178,8 @@ async fn receive(response: Response<Incoming>, most: usize) -> Result<Received, 
     }
     let mut body = if whole.is_empty() { first } else { whole.freeze() };
     body.truncate(most);
+    if body.len() <= COPIED {
+        body = Bytes::copy_from_slice(&body);
+    }
     Ok(Received { status: parts.status, headers: parts.headers, body, length })
 }

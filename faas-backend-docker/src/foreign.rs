@@ -17,7 +17,7 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::catalogue::Code;
-use crate::connection::Connection;
+use crate::connection::{Connection, NoReply};
 use crate::container::{Container, Death, NOT_INITIALISED};
 use crate::engine::{LogFrame, LogQuery};
 use crate::left;
@@ -63,12 +63,12 @@ impl Foreign {
         let body = serde_json::to_vec(&Init { value }).map_err(|error| {
             Error::new(ErrorKind::Internal, "the action cannot be encoded").with_source(error)
         })?;
-        let reply = match connection.request(request("/init", body.into()), MAX_RESULT).await {
+        let reply = match connection.request(request("/init", body.into()), MAX_RESULT, None).await {
             Ok(reply) => reply,
             Err(error) => return Err(container.autopsy().await.before_init().with_source(error)),
         };
         if reply.status == StatusCode::SERVICE_UNAVAILABLE {
-            return Err(Error::new(ErrorKind::SandboxLost, "the container is about to end").temporary(true));
+            return Err(about_to_end());
         }
         if reply.length.is_none() {
             return Err(init_failed(NOT_INITIALISED.to_owned()));
@@ -100,29 +100,24 @@ impl Foreign {
         container: &Container,
         invocation: &Invocation,
     ) -> Result<RunOutput, Error> {
-        // Until it is connected, user code does not run: it may do so elsewhere.
-        let lost = |text: &str| Error::new(ErrorKind::SandboxLost, text.to_owned()).temporary(true);
-        let mut connection = Connection::open(&container.address)
-            .await
-            .map_err(|error| lost("the container takes no connection any more").with_source(error))?;
+        let mut connection = container.connection().await?;
         let began = self.entropy.wall_clock();
         let limit = self.spec.limits.timeout;
         // By when all must be known: later, it is taken for one that did not stop.
         let end = Instant::now() + limit + KILLING;
         let request = request("/run", self.body(invocation, began));
-        let exchange = connection.request(request, MAX_RESULT + 1);
-        match timeout(limit, exchange).await {
-            Ok(Ok(reply)) => {
-                let outcome = of_run(&reply).ok_or_else(|| lost("the container is about to end"))?;
+        match connection.request(request, MAX_RESULT + 1, Some(limit)).await {
+            Ok(reply) => {
+                let outcome = of_run(&reply).ok_or_else(about_to_end)?;
                 let ending = if reply.status == StatusCode::OK { Ending::Replied } else { Ending::Failed };
                 Ok(done(outcome, self.logs(began, ending, end).await))
             }
-            Ok(Err(_)) => {
+            Err(NoReply::Broken(_)) => {
                 let death = timeout_at(end, container.autopsy()).await.unwrap_or(Death::Exited);
                 let outcome = death.during_run()?;
                 Ok(done(outcome, self.last_logs(container, began, end).await))
             }
-            Err(_) => {
+            Err(NoReply::Late) => {
                 if let Ok(Err(error)) = timeout(KILLING, container.engine.kill(&container.id)).await {
                     tracing::debug!(%error, "a container that is overdue could not be killed");
                 }
@@ -166,6 +161,11 @@ impl Foreign {
         });
         lines
     }
+}
+
+/// The error of a container that takes no work any more: it may be done elsewhere.
+fn about_to_end() -> Error {
+    Error::new(ErrorKind::SandboxLost, "the container is about to end").temporary(true)
 }
 
 /// The environment of an action: its own, and what OpenWhisk adds.

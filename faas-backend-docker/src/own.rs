@@ -15,7 +15,7 @@ use http::{HeaderName, HeaderValue, Method, Request};
 use http_body_util::Full;
 use tokio::time::timeout;
 
-use crate::connection::{Connection, Received};
+use crate::connection::{Connection, NoReply, Received};
 use crate::container::{Container, Death};
 use crate::egress::Egress;
 use crate::left;
@@ -62,7 +62,7 @@ impl Own {
         let body = serde_json::to_vec(&Init { value }).map_err(|error| {
             Error::new(ErrorKind::Internal, "the action cannot be encoded").with_source(error)
         })?;
-        let reply = match connection.request(request("/init", body.into()), MAX_RESULT).await {
+        let reply = match connection.request(request("/init", body.into()), MAX_RESULT, None).await {
             Ok(reply) => reply,
             Err(error) => {
                 let death = container.autopsy().await;
@@ -98,11 +98,11 @@ impl Own {
         let logs = usize::try_from(self.spec.limits.logs).unwrap_or(usize::MAX);
         // Each byte of a line may become six in JSON.
         let most = MAX_RESULT.saturating_add(logs.saturating_mul(6)).saturating_add(MAX_EXTRA);
-        let exchange = connection.request(request("/run", self.body(invocation, began)), most);
-        let reply = match timeout(limit.saturating_add(GRACE), exchange).await {
-            Ok(Ok(reply)) => reply,
-            Ok(Err(_)) => return self.broken(container, invocation, began).await,
-            Err(_) => return self.overdue(container, invocation, began).await,
+        let request = request("/run", self.body(invocation, began));
+        let reply = match connection.request(request, most, Some(limit.saturating_add(GRACE))).await {
+            Ok(reply) => reply,
+            Err(NoReply::Broken(_)) => return self.broken(container, invocation, began).await,
+            Err(NoReply::Late) => return self.overdue(container, invocation, began).await,
         };
         match read(&reply) {
             Ok(reply) => {
@@ -127,14 +127,7 @@ impl Own {
                 return Ok(connection);
             }
         }
-        match Connection::open(&container.address).await {
-            Ok(connection) => Ok(connection),
-            // User code did not start: it may do so elsewhere.
-            Err(error) => {
-                let text = "the container takes no connection any more";
-                Err(Error::new(ErrorKind::SandboxLost, text).temporary(true).with_source(error))
-            }
-        }
+        container.connection().await
     }
 
     fn body(&self, invocation: &Invocation, began: Timestamp) -> Bytes {

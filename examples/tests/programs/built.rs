@@ -30,7 +30,14 @@ pub(crate) fn example(name: &str) -> Program {
 /// chooses the same features for what they share as it did for the tests, and has next to nothing to build again.
 fn build() -> BTreeMap<String, PathBuf> {
     let output = Command::new(env!("CARGO"))
-        .args(["build", "--locked", "--workspace", "--examples", "--features", "faas-examples/docker,faas-examples/wasm"])
+        .args([
+            "build",
+            "--locked",
+            "--workspace",
+            "--examples",
+            "--features",
+            "faas-examples/docker,faas-examples/wasm",
+        ])
         .arg("--message-format=json-render-diagnostics")
         .arg("--target-dir")
         .arg(target())

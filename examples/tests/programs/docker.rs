@@ -12,7 +12,9 @@ use crate::quickstart::{DIGEST, check};
 fn run_json(test: &str, url: &str) -> Option<Value> {
     let output = example("quickstart").run(&["--json", "--backend", url]);
     let complaint = String::from_utf8_lossy(&output.stderr);
-    for lacks in ["no container engine", "there is no container engine", "no compiler for a static Linux program"] {
+    for lacks in
+        ["no container engine", "there is no container engine", "no compiler for a static Linux program"]
+    {
         if !output.status.success() && complaint.contains(lacks) {
             io::stdout().write_all(format!("SKIP {test}: {lacks}\n").as_bytes()).unwrap();
             return None;
