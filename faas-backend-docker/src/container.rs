@@ -34,6 +34,9 @@ const AUTOPSY: Duration = Duration::from_secs(2);
 /// How long the engine may take to tell what a container is doing, where somebody waits for it. Arbitrary.
 const ANSWER: Duration = Duration::from_secs(1);
 
+/// How long a container that runs may take to accept a connection, which its machine does for it. Arbitrary.
+const CONNECTING: Duration = Duration::from_millis(500);
+
 /// A container that is up. Dropping it has it removed.
 pub(crate) struct Container {
     pub(crate) engine: Arc<Engine>,
@@ -169,6 +172,20 @@ impl Container {
         }
         let text = format!("The container did not listen within {} milliseconds.", patience.as_millis());
         Error::new(ErrorKind::InitFailed, text).with_context("container", &self.id)
+    }
+
+    /// Connects to the server, which has listened before. The address of a container that is gone may be one where nobody
+    /// answers at all.
+    ///
+    /// # Errors
+    /// `SandboxLost`, temporary: user code did not start, and may do so elsewhere.
+    pub(crate) async fn connection(&self) -> Result<Connection, Error> {
+        let text = "the container takes no connection any more";
+        let lost = Error::new(ErrorKind::SandboxLost, text).temporary(true);
+        match timeout(CONNECTING, Connection::open(&self.address)).await {
+            Ok(opened) => opened.map_err(|error| lost.with_source(error)),
+            Err(_) => Err(lost),
+        }
     }
 
     /// The folder that it shares, if it does.
