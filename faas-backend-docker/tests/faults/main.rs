@@ -15,6 +15,7 @@
 mod actions;
 mod alone;
 mod child;
+mod cycles;
 mod dockerd;
 mod engine_busy;
 mod engine_down;
