@@ -57,6 +57,8 @@ pub enum Look {
     Start(String),
     /// List the environment.
     Environment {},
+    /// Tell a variable of the environment that the action is told.
+    Told(String),
     /// Tell who runs this: the numbers of user and group, and of this process and its parent.
     Identity {},
 }
@@ -66,7 +68,7 @@ pub enum Look {
 /// # Errors
 /// The error that it met, as text.
 #[action(memory = "32MiB")]
-pub async fn look(input: Look) -> Result<Value, BoxError> {
+pub async fn look(cx: &Context, input: Look) -> Result<Value, BoxError> {
     Ok(match input {
         Look::Read(path) => json!({ "text": String::from_utf8_lossy(&fs::read(path)?) }),
         Look::List(path) => {
@@ -102,6 +104,7 @@ pub async fn look(input: Look) -> Result<Value, BoxError> {
         Look::Environment {} => {
             json!({ "names": std::env::vars().map(|(name, _)| name).collect::<Vec<_>>() })
         }
+        Look::Told(name) => json!({ "text": cx.env(&name) }),
         Look::Identity {} => json!({
             "user": rustix::process::getuid().as_raw(),
             "group": rustix::process::getgid().as_raw(),

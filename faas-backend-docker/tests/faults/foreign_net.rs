@@ -1,15 +1,13 @@
 //! What containers of other images are kept from, looked at from inside, and whom they reach.
 
-use std::collections::HashMap;
-
 use bollard::Docker;
-use bollard::models::{ContainerCreateBody, HostConfig, NetworkCreateRequest};
-use bollard::query_parameters::{CreateContainerOptions, InspectNetworkOptions, RemoveContainerOptions};
+use bollard::query_parameters::InspectNetworkOptions;
 use faas_backend_docker::Runtime;
 use faas_core::{ErrorKind, Expect, MemoryMib};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
+use crate::bare::{Loose, address};
 use crate::puppets::{BOX, KIND, MIB, boxed, has_network, played};
 use crate::site::{Site, ground, networks, skip, until};
 use crate::watch::PATIENCE;
@@ -94,39 +92,14 @@ async fn an_action_that_asks_for_no_network_reaches_nothing_outside() {
     site.end(2).await;
 }
 
-/// The address of a container in its one network.
-async fn address(docker: &Docker, id: &str) -> String {
-    let found = docker.inspect_container(id, None).await.unwrap();
-    let networks = found.network_settings.unwrap().networks.unwrap();
-    networks.into_values().next().unwrap().ip_address.unwrap()
-}
-
 /// Whether the engine keeps containers of a network apart that is made so: it cannot without its packet filter.
 async fn keeps_apart(docker: &Docker, name: &str) -> bool {
-    let options = HashMap::from([("com.docker.network.bridge.enable_icc".to_owned(), "false".to_owned())]);
-    let (named, internal, options) = (name.to_owned(), Some(true), Some(options));
-    let request = NetworkCreateRequest { name: named, internal, options, ..NetworkCreateRequest::default() };
-    docker.create_network(request).await.unwrap();
-    let body = ContainerCreateBody {
-        image: Some(puppet::IMAGE.to_owned()),
-        host_config: Some(HostConfig { network_mode: Some(name.to_owned()), ..HostConfig::default() }),
-        ..ContainerCreateBody::default()
-    };
-    let mut made = Vec::new();
-    for _ in 0..2 {
-        let id = docker.create_container(None::<CreateContainerOptions>, body.clone()).await.unwrap().id;
-        docker.start_container(&id, None).await.unwrap();
-        made.push(id);
-    }
-    let (one, other) = (address(docker, &made[0]).await, address(docker, &made[1]).await);
-    let mut connection = until(PATIENCE, async || TcpStream::connect((&*one, 8080)).await).await.unwrap();
-    let input = json!({ "value": { "connect": format!("{other}:8080") } });
+    let loose = Loose::start(docker, name, puppet::IMAGE, 2).await;
+    let connect = async || TcpStream::connect((&*loose.addresses[0], 8080)).await;
+    let mut connection = until(PATIENCE, connect).await.unwrap();
+    let input = json!({ "value": { "connect": format!("{}:8080", loose.addresses[1]) } });
     let told = wire::post(&mut connection, "/run", &input).await.json();
-    for id in made {
-        let force = RemoveContainerOptions { force: true, v: true, link: false };
-        docker.remove_container(&id, Some(force)).await.unwrap();
-    }
-    docker.remove_network(name).await.unwrap();
+    loose.remove(docker).await;
     told.get("refused").is_some()
 }
 

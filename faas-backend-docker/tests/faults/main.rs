@@ -14,6 +14,7 @@
 
 mod actions;
 mod alone;
+mod bare;
 mod child;
 mod cycles;
 mod dockerd;
@@ -26,6 +27,7 @@ mod foreign_logs;
 mod foreign_net;
 mod foreign_replies;
 mod hardening;
+mod interface;
 mod killed;
 mod logs;
 mod puppet;
