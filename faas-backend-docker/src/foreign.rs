@@ -33,6 +33,8 @@ pub(crate) struct Foreign {
     entropy: Arc<Entropy>,
     name: String,
     version: String,
+    /// Whether it marks the end of an activation in its output.
+    sentinels: bool,
     /// Its output. Where several activations run at once, it cannot be told whose it is, and nobody gets it.
     output: Option<Mutex<Follower<Frames>>>,
 }
@@ -78,11 +80,7 @@ impl Foreign {
         }
         let listens = spec.limits.logs > 0 && spec.limits.concurrency == 1;
         let output = match listens {
-            true => {
-                let query = LogQuery { since: began, follow: true, last: None };
-                let frames: Frames = container.engine.logs(&container.id, query).await?.boxed();
-                Some(Mutex::new(Follower::new(frames, sentinels)))
-            }
+            true => Some(Mutex::new(Follower::new(follow(container, began).await?, sentinels))),
             false => None,
         };
         Ok(Self {
@@ -90,6 +88,7 @@ impl Foreign {
             entropy: Arc::clone(entropy),
             name: format!("/{}", spec.name),
             version: spec.version.to_string(),
+            sentinels,
             output,
         })
     }
@@ -110,7 +109,7 @@ impl Foreign {
             Ok(reply) => {
                 let outcome = of_run(&reply).ok_or_else(about_to_end)?;
                 let ending = if reply.status == StatusCode::OK { Ending::Replied } else { Ending::Failed };
-                Ok(done(outcome, self.logs(began, ending, end).await))
+                Ok(done(outcome, self.logs(container, began, ending, end).await))
             }
             Err(NoReply::Broken(_)) => {
                 let death = timeout_at(end, container.autopsy()).await.unwrap_or(Death::Exited);
@@ -138,10 +137,26 @@ impl Foreign {
         encode_run(&invocation.payload, invocation.id, &action, None)
     }
 
-    async fn logs(&self, began: Timestamp, ending: Ending, end: Instant) -> Vec<LogLine> {
-        match &self.output {
-            Some(output) => output.lock().await.collect(began, self.spec.limits.logs, ending, end).await,
-            None => Vec::new(),
+    async fn logs(
+        &self,
+        container: &Container,
+        began: Timestamp,
+        ending: Ending,
+        end: Instant,
+    ) -> Vec<LogLine> {
+        let Some(output) = &self.output else { return Vec::new() };
+        let mut output = output.lock().await;
+        let lines = output.collect(began, self.spec.limits.logs, ending, end).await;
+        if !output.is_over() {
+            return lines;
+        }
+        // The engine has been away, or is. Once it is back, it tells again what was printed since then.
+        match timeout_at(end, follow(container, began)).await {
+            Ok(Ok(frames)) => {
+                *output = Follower::new(frames, self.sentinels);
+                output.collect(began, self.spec.limits.logs, ending, end).await
+            }
+            Ok(Err(_)) | Err(_) => lines,
         }
     }
 
@@ -152,7 +167,7 @@ impl Foreign {
         }
         let left = left::lines(&container.engine, &container.id, None, began, false, self.spec.limits.logs);
         let Ok(Ok(mut lines)) = timeout_at(end, left).await else {
-            return self.logs(began, Ending::Failed, end).await;
+            return self.logs(container, began, Ending::Failed, end).await;
         };
         lines.push(LogLine {
             at: lines.last().map_or(began, |line| line.at),
@@ -161,6 +176,12 @@ impl Foreign {
         });
         lines
     }
+}
+
+/// The output of a container from then on.
+async fn follow(container: &Container, began: Timestamp) -> Result<Frames, Error> {
+    let query = LogQuery { since: began, follow: true, last: None };
+    Ok(container.engine.logs(&container.id, query).await?.boxed())
 }
 
 /// The error of a container that takes no work any more: it may be done elsewhere.

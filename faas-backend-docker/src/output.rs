@@ -96,6 +96,7 @@ pub(crate) struct Follower<F> {
     frames: F,
     lines: Lines,
     sentinels: bool,
+    over: bool,
 }
 
 /// How the run ended whose output is collected.
@@ -109,7 +110,12 @@ pub(crate) enum Ending {
 
 impl<F: Frames<Item = Result<LogFrame, Error>> + Send + Unpin> Follower<F> {
     pub(crate) fn new(frames: F, sentinels: bool) -> Self {
-        Self { frames, lines: Lines::default(), sentinels }
+        Self { frames, lines: Lines::default(), sentinels, over: false }
+    }
+
+    /// Whether nothing more will come: the container has ended, or the engine has.
+    pub(crate) const fn is_over(&self) -> bool {
+        self.over
     }
 
     /// Collects the lines of an activation that `began` then, until `end` at most. What came before belongs to nobody.
@@ -147,15 +153,17 @@ impl<F: Frames<Item = Result<LogFrame, Error>> + Send + Unpin> Follower<F> {
         };
         let mut marked = false;
         // Looked at each time, because what is always ready is never late.
-        while !(waits_for_marks && marked) && Instant::now() < end {
-            let next = timeout_at(end, timeout(idle, self.frames.next()));
-            let Ok(Ok(Some(Ok(frame)))) = next.await else { break };
-            self.lines.take(&frame, |line| marked = take(line));
+        while !(self.over || waits_for_marks && marked) && Instant::now() < end {
+            let Ok(Ok(next)) = timeout_at(end, timeout(idle, self.frames.next())).await else { break };
+            match next {
+                Some(Ok(frame)) => self.lines.take(&frame, |line| marked = take(line)),
+                Some(Err(_)) | None => self.over = true,
+            }
         }
         self.lines.end(|line| marked = take(line));
         let notice = match ending {
             Ending::Failed => Some(FAILED),
-            Ending::Replied if waits_for_marks && !marked => Some(INCOMPLETE),
+            Ending::Replied if self.over || waits_for_marks && !marked => Some(INCOMPLETE),
             Ending::Replied => None,
         };
         let mut lines = logs.into_lines();

@@ -43,7 +43,10 @@ impl Process {
     /// What a backend says of the engine at an address when nobody's user asks; `None` if that is not possible.
     pub(crate) fn problem_of_nobody(host: &str) -> Option<String> {
         let mut process = Self::begin(&json!({ "host": host }), Some(65534))?;
-        process.says().map(|said| said["problem"].as_str().unwrap_or_default().to_owned())
+        let said = process.says();
+        process.input = None;
+        process.child.wait().unwrap();
+        said.map(|said| said["problem"].as_str().unwrap_or_default().to_owned())
     }
 
     fn begin(task: &Value, user: Option<u32>) -> Option<Self> {

@@ -170,32 +170,26 @@ impl Dockerd {
 
 impl Drop for Dockerd {
     fn drop(&mut self) {
-        if self.crashed {
-            // It ends what it finds.
+        self.finish();
+        // Containers that run on without it end when it starts as one that they do not outlive.
+        if self.crashed || self.live_restore {
+            self.live_restore = false;
             self.begin();
             let begun = Instant::now();
             while !self.socket().exists() && begun.elapsed() < PATIENCE {
                 std::thread::sleep(millis(20));
             }
+            self.finish();
         }
-        if let Some(mut process) = self.process.take() {
-            let number = process.id().to_string();
-            for signal in ["CONT", "TERM"] {
-                let _ = Command::new("kill").args(["-s", signal, &number]).status();
-            }
-            let begun = Instant::now();
-            while matches!(process.try_wait(), Ok(None)) && begun.elapsed() < PATIENCE {
-                std::thread::sleep(millis(20));
-            }
-            let _ = process.kill();
-            let _ = process.wait();
-        }
-        // What an engine that crashed has mounted.
+        // What an engine that crashed has mounted, and the networks of a test that failed.
         let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
         for place in mounts.lines().filter_map(|line| line.split(' ').nth(1)) {
             if Path::new(place).starts_with(&self.data) || Path::new(place).starts_with(&self.run) {
-                let _ = Command::new("umount").args(["-l", place]).status();
+                quietly(Command::new("umount").args(["-l", place]));
             }
+        }
+        for bridge in self.bridges() {
+            quietly(Command::new("ip").args(["link", "delete", &bridge, "type", "bridge"]));
         }
         if std::thread::panicking() {
             println!("the engine's last words: {}", self.last_words());
@@ -203,6 +197,38 @@ impl Drop for Dockerd {
         for folder in [&self.data, &self.run] {
             let _ = fs::remove_dir_all(folder);
         }
+    }
+}
+
+/// Runs a program that may have nothing to do.
+fn quietly(command: &mut Command) {
+    let _ = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
+}
+
+impl Dockerd {
+    /// Ends it, if it runs, and does not mind how.
+    fn finish(&mut self) {
+        let Some(mut process) = self.process.take() else { return };
+        let number = process.id().to_string();
+        for signal in ["CONT", "TERM"] {
+            quietly(Command::new("kill").args(["-s", signal, &number]));
+        }
+        let begun = Instant::now();
+        while matches!(process.try_wait(), Ok(None)) && begun.elapsed() < PATIENCE {
+            std::thread::sleep(millis(20));
+        }
+        let _ = process.kill();
+        let _ = process.wait();
+    }
+
+    /// The bridges that its notes tell of.
+    fn bridges(&self) -> Vec<String> {
+        let notes = fs::read(self.data.join("root/network/files/local-kv.db")).unwrap_or_default();
+        let names = notes.windows(15).filter(|name| name.starts_with(b"br-"));
+        let names = names.filter(|name| name[3..].iter().all(u8::is_ascii_hexdigit));
+        let mut names: Vec<String> = names.map(|name| String::from_utf8_lossy(name).into_owned()).collect();
+        names.dedup();
+        names
     }
 }
 

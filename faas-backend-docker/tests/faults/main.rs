@@ -20,6 +20,7 @@ mod cycles;
 mod dockerd;
 mod engine_busy;
 mod engine_down;
+mod engine_logs;
 mod engine_reached;
 mod engine_scripted;
 mod foreign;

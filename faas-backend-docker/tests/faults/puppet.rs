@@ -15,12 +15,13 @@ pub(crate) const IMAGE: &str = "faas-test/puppet:1";
 /// The label of the image that tells which program is in it.
 const PROGRAM: &str = "io.faas.test.program";
 
-/// Builds the puppet and makes an image of it in the engine, once in this process.
+/// Builds the puppet, once in this process, and sees to it that the engine has an image of it.
 pub(crate) async fn image(docker: &Docker) -> &'static str {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    static IMPORTED: tokio::sync::OnceCell<()> = tokio::sync::OnceCell::const_new();
+    static IMPORTING: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
     let program = PROGRAM.get_or_init(build);
-    IMPORTED.get_or_init(|| import(docker, program)).await;
+    let _one = IMPORTING.lock().await;
+    import(docker, program).await;
     IMAGE
 }
 
