@@ -25,8 +25,10 @@ pub(crate) const NOT_INITIALISED: &str = "The action did not initialize and exit
 const FIRST_WAIT: Duration = Duration::from_micros(200);
 const LONGEST_WAIT: Duration = Duration::from_millis(2);
 
-/// How often a container that does not listen yet is asked whether it still runs. Arbitrary.
-const LOOK: Duration = Duration::from_millis(200);
+/// When a container that does not listen yet is first asked whether it still runs, and how long is waited at most before
+/// the next time. Arbitrary: an engine that starts many has no time to answer.
+const FIRST_LOOK: Duration = Duration::from_millis(500);
+const LONGEST_LOOK: Duration = Duration::from_secs(4);
 
 /// How long the engine may take to tell that a container has ended, and why. Source: OpenWhisk polls for 2 s.
 const AUTOPSY: Duration = Duration::from_secs(2);
@@ -156,8 +158,10 @@ impl Container {
     /// Waits until the container, which does not listen yet, has ended; why it did. While the engine cannot tell, it may
     /// still come up.
     async fn ended(&self) -> Error {
+        let mut wait = FIRST_LOOK;
         loop {
-            sleep(LOOK).await;
+            sleep(wait).await;
+            wait = (wait * 2).min(LONGEST_LOOK);
             match self.death(Duration::ZERO).await {
                 None | Some(Death::Unknown(_)) => {}
                 Some(death) => return death.before_listening(),

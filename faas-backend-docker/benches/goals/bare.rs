@@ -108,6 +108,13 @@ pub(crate) fn exchange(stream: &mut UnixStream, request: &[u8]) -> usize {
     }
 }
 
+/// Sees to it that the engine has the image of an artifact.
+pub(crate) fn load(artifact: &Path) {
+    let manifest = manifest(artifact);
+    let name = manifest.image.expect("an image");
+    faas_backend_docker::load_image(&artifact.join(manifest.file), &name).unwrap();
+}
+
 /// The image of an artifact.
 pub(crate) fn image(artifact: &Path) -> String {
     manifest(artifact).image.expect("an image")

@@ -53,6 +53,7 @@ fn main() {
         Err(problem) => return println!("SKIP the goals of Docker: {problem}"),
     };
     drop(runtime);
+    bare::load(&artifact);
     let ground = Ground { docker, artifact };
     size(&ground);
     warm::docker_warm(&ground);
