@@ -125,7 +125,7 @@ impl RunExtra {
 }
 
 /// How a reply with an envelope begins and what follows: the value of its header [`ENVELOPE`](super::ENVELOPE),
-/// `<status> <length>`. The body's first `length` bytes are the result; if there are more, they are an [`Extra`].
+/// `<status> <length>`. The body's first `length` bytes are the result; if there are more, they are an `Extra`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Envelope {
     /// The class of the outcome.
