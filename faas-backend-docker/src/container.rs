@@ -7,10 +7,9 @@ use faas_core::{Error, ErrorKind, Outcome};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::connection::{Address, Connection};
+use crate::doomed::{Doomed, Fate};
 use crate::engine::Engine;
-use crate::error::{Reached, reached};
 use crate::home::Shared;
-use crate::reaper::{Leftover, Reaper};
 use crate::recipe::Link;
 use crate::site::{Plan, Site};
 
@@ -45,34 +44,6 @@ pub(crate) struct Container {
     pub(crate) id: String,
     pub(crate) address: Address,
     doomed: Doomed,
-}
-
-/// A container that may be there. Dropping it has it removed.
-struct Doomed {
-    name: String,
-    shared: Option<Shared>,
-    reaper: Reaper,
-    fate: Fate,
-}
-
-/// What has come of a container, as far as is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
-    /// It was asked for, and may be there or come.
-    Asked,
-    /// It is there, or is not and will not come.
-    Told,
-    /// There is none.
-    Gone,
-}
-
-impl Drop for Doomed {
-    fn drop(&mut self) {
-        if self.fate != Fate::Gone {
-            let (name, may_come) = (std::mem::take(&mut self.name), self.fate == Fate::Asked);
-            self.reaper.take(Leftover { name, shared: self.shared.take(), may_come });
-        }
-    }
 }
 
 /// Why a container does not answer.
@@ -115,11 +86,7 @@ impl Container {
             }
             created => created,
         };
-        doomed.fate = match created.as_ref().err().map_or(Reached::Engine, reached) {
-            Reached::Nobody => Fate::Gone,
-            Reached::Engine => Fate::Told,
-            Reached::Later => Fate::Asked,
-        };
+        doomed.fate = Fate::of(&created);
         let id = created.map_err(refused)?;
         site.engine.start(&id).await.map_err(refused)?;
         let address = match &doomed.shared {

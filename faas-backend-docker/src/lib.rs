@@ -6,6 +6,7 @@ mod catalogue;
 mod config;
 mod connection;
 mod container;
+mod doomed;
 mod egress;
 mod engine;
 mod error;

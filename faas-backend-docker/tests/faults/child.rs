@@ -124,12 +124,17 @@ async fn tell_problem(host: &str) {
 
 async fn obey(pool: &str, home: &str) {
     let ground = ground("child").await.expect("an engine");
+    std::fs::remove_dir(ground.home()).unwrap();
     let builder = ground.builder().pool(pool).home(home).image("puppet", puppet::IMAGE);
     let mut ground = Some((ground, builder));
     let mut site = None;
-    for line in std::io::stdin().lines() {
-        let what = line.unwrap();
-        match what.as_str() {
+    loop {
+        let mut what = String::new();
+        if std::io::stdin().read_line(&mut what).unwrap() == 0 {
+            return;
+        }
+        let what = what.trim();
+        match what {
             "start" => {
                 let (ground, builder) = ground.take().unwrap();
                 let specs = [FINE, "nap", "puppet"].map(spec);

@@ -142,6 +142,7 @@ async fn whoever_shuts_down_does_not_wait_for_an_engine_that_is_away() {
 
     // The next one of the same pool finds them.
     let ground = ground_on("busy-shutdown", Some(engine.host())).await.unwrap();
+    std::fs::remove_dir(ground.home()).unwrap();
     let backend = ground.builder().pool(&pool).home(&home).build().unwrap();
     backend.deploy(std::sync::Arc::new(crate::site::spec(COLD))).await.unwrap();
     containers_become(&engine, 0).await;

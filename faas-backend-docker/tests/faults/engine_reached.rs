@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use crate::child::Process;
 use crate::script::{Answer, Call, Script};
 use crate::scripted::{COLD, PATIENCE, bad_answers, short};
-use crate::site::{Ground, ground_on, millis, skip, spec};
+use crate::site::{Ground, ground_on, millis, nothing_left, skip, spec};
 
 /// What a test starts from whose engine is scripted, with a backend that knows it from its address alone.
 async fn scripted(test: &str) -> Option<(Script, Ground, DockerBackend)> {
@@ -33,15 +33,17 @@ async fn problem(backend: &DockerBackend) -> Option<String> {
 }
 
 /// The backend can be used after all, and leaves nothing.
-async fn works(backend: DockerBackend) {
+async fn works(ground: &Ground, backend: DockerBackend) {
     assert_eq!(problem(&backend).await, None);
     deploy(&backend).await.unwrap();
     backend.shutdown().await.unwrap();
+    drop(backend);
+    nothing_left(&ground.docker, ground.pool(), ground.home()).await;
 }
 
 #[tokio::test]
 async fn an_engine_that_greets_badly_is_told_and_greeted_again() {
-    let Some((engine, _ground, backend)) = scripted("greet").await else { return };
+    let Some((engine, ground, backend)) = scripted("greet").await else { return };
     let mut answers: Vec<Answer> = bad_answers().into_iter().map(|(answer, _)| answer).collect();
     let bodies = ["{}", "[1, 2]", "{\"ApiVersion\": 3}", "{\"ApiVersion\": \"new\"}"];
     answers.extend(bodies.map(|body| Answer::Body(body.to_owned())));
@@ -59,12 +61,12 @@ async fn an_engine_that_greets_badly_is_told_and_greeted_again() {
         assert_eq!(engine.calls() - before, 2, "{what}: it is greeted once each time");
     }
     engine.heal();
-    works(backend).await;
+    works(&ground, backend).await;
 }
 
 #[tokio::test]
 async fn an_engine_of_too_old_an_api_is_told_which_one_will_do() {
-    let Some((engine, _ground, backend)) = scripted("old").await else { return };
+    let Some((engine, ground, backend)) = scripted("old").await else { return };
     engine.answer(Call::Version, Answer::Body("{\"ApiVersion\": \"1.24\"}".to_owned()));
     let error = deploy(&backend).await.unwrap_err();
     assert_eq!((error.kind(), error.is_temporary()), (ErrorKind::Unsupported, false), "{error:?}");
@@ -73,12 +75,12 @@ async fn an_engine_of_too_old_an_api_is_told_which_one_will_do() {
     }
     assert_eq!(problem(&backend).await.as_deref(), Some(error.message()));
     engine.heal();
-    works(backend).await;
+    works(&ground, backend).await;
 }
 
 #[tokio::test]
 async fn whoever_waits_for_a_silent_engine_waits_no_longer_for_others_who_do() {
-    let Some((engine, _ground, backend)) = scripted("silent").await else { return };
+    let Some((engine, ground, backend)) = scripted("silent").await else { return };
     engine.answer(Call::Version, Answer::Silence);
     let backend = Arc::new(backend);
     let begun = Instant::now();
@@ -91,12 +93,12 @@ async fn whoever_waits_for_a_silent_engine_waits_no_longer_for_others_who_do() {
     assert!(told.iter().all(|told| *told == Err(ErrorKind::Unavailable)), "{told:?}");
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     engine.heal();
-    works(Arc::into_inner(backend).unwrap()).await;
+    works(&ground, Arc::into_inner(backend).unwrap()).await;
 }
 
 #[tokio::test]
 async fn health_tells_of_an_engine_that_answers_badly_and_of_one_that_is_well_again() {
-    let Some((engine, _ground, backend)) = scripted("health").await else { return };
+    let Some((engine, ground, backend)) = scripted("health").await else { return };
     deploy(&backend).await.unwrap();
     assert_eq!(problem(&backend).await, None);
     for (answer, _) in bad_answers() {
@@ -107,12 +109,12 @@ async fn health_tells_of_an_engine_that_answers_badly_and_of_one_that_is_well_ag
         engine.heal();
         assert_eq!(problem(&backend).await, None, "{what}");
     }
-    backend.shutdown().await.unwrap();
+    works(&ground, backend).await;
 }
 
 #[tokio::test]
 async fn a_deployment_that_the_engine_spoils_is_told_and_can_be_repeated() {
-    let Some((_, ground, _)) = scripted("deploy").await else { return };
+    let Some((_first, ground, _)) = scripted("deploy").await else { return };
     for call in [Call::Containers, Call::Networks, Call::Image, Call::Load] {
         let engine = Script::start();
         let backend = ground.builder().host(engine.host()).engine_timeout(millis(1000)).build().unwrap();
@@ -137,7 +139,7 @@ async fn a_deployment_that_the_engine_spoils_is_told_and_can_be_repeated() {
             assert_eq!(engine.count(call) - before, 1, "{what}");
         }
         engine.heal();
-        works(backend).await;
+        works(&ground, backend).await;
     }
 }
 
@@ -154,7 +156,8 @@ async fn a_leftover_that_the_engine_will_not_remove_keeps_nobody_from_working() 
     let next = ground.builder().build().unwrap();
     deploy(&next).await.unwrap();
     assert_eq!(engine.containers(), [""; 0], "the next one tries again");
-    next.shutdown().await.unwrap();
+    drop(backend);
+    works(&ground, next).await;
 }
 
 /// The problem of a backend that is told this address.
@@ -199,7 +202,7 @@ async fn an_address_that_leads_to_no_engine_is_told_with_what_may_help() {
         assert!(told.contains(part), "{address}: {told}");
     }
     std::fs::remove_dir_all(&folder).unwrap();
-    works(ground.builder().host(engine.host()).build().unwrap()).await;
+    works(&ground, ground.builder().host(engine.host()).build().unwrap()).await;
 }
 
 #[tokio::test]
@@ -222,5 +225,5 @@ async fn a_socket_that_this_user_may_not_use_is_told_with_the_group() {
     };
     assert!(told.contains("permission denied; this user has to be in the group of the socket"), "{told}");
     set(0o600);
-    works(ground.builder().build().unwrap()).await;
+    works(&ground, ground.builder().build().unwrap()).await;
 }

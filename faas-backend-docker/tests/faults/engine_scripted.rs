@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use faas_backend_docker::Transport;
 use faas_core::{Error, ErrorKind, Status};
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -10,7 +11,7 @@ use crate::script::{Answer, Call, HELD, Script};
 use crate::scripted::{
     COLD, NOT_PROVISIONED, PATIENCE, bad_answers, refused, scripted, scripted_by, short, succeeds,
 };
-use crate::site::{Site, millis, until};
+use crate::site::{Site, ground_on, millis, nothing_left, spec, until};
 
 /// Tries these answers to a call that every new container needs.
 async fn try_all(test: &str, call: Call, answers: Vec<(Answer, ErrorKind)>) {
@@ -148,4 +149,30 @@ async fn breaks_off(engine: &Script, site: &Site, answer: Answer) -> Result<Valu
     let ended = timeout(PATIENCE, call).await.expect("an end").unwrap();
     engine.heal();
     ended.map(|record| json!({ "status": record.status().code(), "error": record.outcome.error() }))
+}
+
+#[tokio::test]
+async fn a_network_whose_answer_is_lost_is_used_all_the_same() {
+    let engine = Script::start();
+    let Some(ground) = ground_on("scripted-network", Some(engine.host())).await else { return };
+    let (docker, pool, home) = (ground.docker.clone(), ground.pool().to_owned(), ground.home().to_owned());
+    let builder = ground.builder().engine_timeout(millis(1000)).transport(Transport::Address);
+    let site = ground.site_on(builder, [spec(COLD)]).await;
+    for (answer, kind) in bad_answers() {
+        let what = short(&answer);
+        engine.answer(Call::MakeNetwork, answer);
+        let error = refused(&site).await;
+        assert_eq!((error.kind(), error.message()), (kind, NOT_PROVISIONED), "{what}: {error:?}");
+        assert!(engine.networks() <= 1, "{what}");
+        engine.heal();
+        if engine.networks() == 1 {
+            break;
+        }
+    }
+    succeeds(&site).await;
+    assert_eq!((engine.networks(), engine.containers().len()), (1, 1));
+    site.app.shutdown(PATIENCE).await.unwrap();
+    drop(site);
+    assert_eq!((engine.networks(), engine.containers().len()), (0, 0));
+    nothing_left(&docker, &pool, &home).await;
 }

@@ -11,6 +11,8 @@ pub(crate) enum Call {
     Load,
     Containers,
     Networks,
+    MakeNetwork,
+    RemoveNetwork,
     Create,
     Start,
     Inspect,
@@ -19,13 +21,15 @@ pub(crate) enum Call {
 }
 
 impl Call {
-    pub(super) const ALL: [Self; 11] = [
+    pub(super) const ALL: [Self; 13] = [
         Self::Version,
         Self::Ping,
         Self::Image,
         Self::Load,
         Self::Containers,
         Self::Networks,
+        Self::MakeNetwork,
+        Self::RemoveNetwork,
         Self::Create,
         Self::Start,
         Self::Inspect,
@@ -43,6 +47,8 @@ impl Call {
             ("POST", Some("images"), Some("load"), _) => Self::Load,
             ("GET", Some("images"), ..) => Self::Image,
             ("GET", Some("networks"), ..) => Self::Networks,
+            ("POST", Some("networks"), ..) => Self::MakeNetwork,
+            ("DELETE", Some("networks"), ..) => Self::RemoveNetwork,
             ("GET", Some("containers"), Some("json"), _) => Self::Containers,
             ("POST", Some("containers"), Some("create"), _) => Self::Create,
             ("POST", Some("containers"), _, Some("start")) => Self::Start,

@@ -1,19 +1,20 @@
 //! The guest in a container of a scripted engine: it gives its input back, or holds it until it is ended.
 
 use std::io;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use faas_core::guest::Reply;
 use faas_core::guest::http::wire::{Envelope, Run};
-use faas_core::guest::http::{ENVELOPE, GUEST, VERSION};
+use faas_core::guest::http::{ENVELOPE, GUEST, PORT, VERSION};
 use faas_core::{Outcome, Payload};
 use tokio::io::BufStream;
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::{TcpListener, UnixListener};
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::http::{Asked, answer, left, write};
+use super::http::{Asked, Socket, answer, left, write};
 
 /// An input that is held.
 pub(crate) const HELD: &str = r#"{"held":true}"#;
@@ -31,17 +32,32 @@ impl Drop for Guest {
 }
 
 impl Guest {
-    /// Starts one that listens on a socket in the folder.
-    pub(super) fn start(folder: &Path) -> io::Result<Self> {
-        let listener = UnixListener::bind(folder.join("guest"))?;
+    /// Starts one that listens on a socket in the folder or, without one, at the address.
+    pub(super) fn start(folder: Option<&Path>, address: Ipv4Addr) -> io::Result<Self> {
         let holds = Arc::new(AtomicBool::new(false));
         let shared = Arc::clone(&holds);
-        let task = tokio::spawn(async move {
-            let mut connections = JoinSet::new();
-            while let Ok((stream, _)) = listener.accept().await {
-                connections.spawn(attend(stream, Arc::clone(&shared)));
+        let task = match folder {
+            Some(folder) => {
+                let listener = UnixListener::bind(folder.join("guest"))?;
+                tokio::spawn(async move {
+                    let mut connections = JoinSet::new();
+                    while let Ok((stream, _)) = listener.accept().await {
+                        connections.spawn(attend(Box::new(stream), Arc::clone(&shared)));
+                    }
+                })
             }
-        });
+            None => {
+                let listener = std::net::TcpListener::bind((address, PORT))?;
+                listener.set_nonblocking(true)?;
+                let listener = TcpListener::from_std(listener)?;
+                tokio::spawn(async move {
+                    let mut connections = JoinSet::new();
+                    while let Ok((stream, _)) = listener.accept().await {
+                        connections.spawn(attend(Box::new(stream), Arc::clone(&shared)));
+                    }
+                })
+            }
+        };
         Ok(Self { task, holds })
     }
 
@@ -51,7 +67,7 @@ impl Guest {
     }
 }
 
-async fn attend(stream: UnixStream, holds: Arc<AtomicBool>) {
+async fn attend(stream: Box<dyn Socket>, holds: Arc<AtomicBool>) {
     let mut host = BufStream::new(stream);
     while let Ok(Some(asked)) = Asked::read(&mut host).await {
         let reply = match asked.path.as_str() {

@@ -2,11 +2,15 @@
 
 use std::io;
 
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufStream};
-use tokio::net::UnixStream;
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufStream};
+
+/// What a connection is made of.
+pub(super) trait Socket: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Socket for S {}
 
 /// A connection of somebody who asks.
-pub(super) type Caller = BufStream<UnixStream>;
+pub(super) type Caller = BufStream<Box<dyn Socket>>;
 
 /// What is asked.
 #[derive(Debug)]

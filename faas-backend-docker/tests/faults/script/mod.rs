@@ -4,8 +4,8 @@
 mod call;
 mod guest;
 mod http;
+mod known;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -20,6 +20,7 @@ pub(crate) use self::call::{Answer, Call};
 use self::guest::Guest;
 pub(crate) use self::guest::HELD;
 use self::http::{Asked, Caller, answer, left, write};
+use self::known::Known;
 
 /// A scripted engine. Dropped, it and its containers end.
 pub(crate) struct Script {
@@ -34,23 +35,6 @@ struct State {
     healed: watch::Sender<u64>,
 }
 
-#[derive(Default)]
-struct Known {
-    answers: BTreeMap<Call, Answer>,
-    calls: Vec<Call>,
-    has_image: bool,
-    made: u64,
-    /// By name.
-    containers: BTreeMap<String, Container>,
-}
-
-struct Container {
-    id: String,
-    labels: Value,
-    folder: Option<PathBuf>,
-    guest: Option<Guest>,
-}
-
 impl Drop for Script {
     fn drop(&mut self) {
         self.task.abort();
@@ -63,7 +47,8 @@ impl Script {
         let socket =
             std::env::temp_dir().join(format!("faas-s-{}-{:x}.sock", std::process::id(), fastrand::u32(..)));
         let listener = UnixListener::bind(&socket).unwrap();
-        let state = Arc::new(State { known: Mutex::default(), healed: watch::Sender::new(0) });
+        let known = Known { part: fastrand::u8(..), ..Known::default() };
+        let state = Arc::new(State { known: Mutex::new(known), healed: watch::Sender::new(0) });
         let shared = Arc::clone(&state);
         let task = tokio::spawn(async move {
             let mut callers = JoinSet::new();
@@ -118,6 +103,11 @@ impl Script {
         self.known().containers.keys().cloned().collect()
     }
 
+    /// How many networks are there.
+    pub(crate) fn networks(&self) -> usize {
+        self.known().networks.len()
+    }
+
     /// Adds a container that does not run.
     pub(crate) fn add(&self, name: &str, labels: Value) {
         self.known().add(name.to_owned(), labels, None);
@@ -126,7 +116,7 @@ impl Script {
     /// Starts what should run in the containers and does not.
     pub(crate) fn start_guests(&self) {
         for container in self.known().containers.values_mut().filter(|it| it.guest.is_none()) {
-            container.guest = container.folder.as_deref().and_then(|folder| Guest::start(folder).ok());
+            container.start();
         }
     }
 
@@ -148,7 +138,7 @@ impl Script {
 }
 
 async fn attend(state: Arc<State>, stream: UnixStream) {
-    let mut caller = BufStream::new(stream);
+    let mut caller: Caller = BufStream::new(Box::new(stream));
     while let Ok(Some(asked)) = Asked::read(&mut caller).await {
         if !reply(&state, &mut caller, &asked).await {
             return;
@@ -198,72 +188,4 @@ async fn reply(state: &State, caller: &mut Caller, asked: &Asked) -> bool {
         }
     }
     false
-}
-
-impl Known {
-    /// Does what is asked, and answers as a real engine does.
-    fn usual(&mut self, call: Call, subject: &str, asked: &Asked) -> Vec<u8> {
-        let found = |body: Value| answer(200, "", body.to_string().as_bytes());
-        let done = || answer(204, "", b"");
-        let missing = || answer(404, "", br#"{"message":"No such thing"}"#);
-        match call {
-            Call::Version => found(json!({ "ApiVersion": "1.41", "MinAPIVersion": "1.12" })),
-            Call::Ping => answer(200, "", b"OK"),
-            Call::Image if !self.has_image => missing(),
-            Call::Image => found(json!({ "Id": "sha256:00", "RepoTags": [] })),
-            Call::Load => {
-                self.has_image = true;
-                found(json!({ "stream": "Loaded image" }))
-            }
-            Call::Containers => found(self.list(asked)),
-            Call::Networks => found(json!([])),
-            Call::Create => {
-                let body: Value = serde_json::from_slice(&asked.body).unwrap();
-                let folder = body["HostConfig"]["Mounts"][0]["Source"].as_str().map(PathBuf::from);
-                let id = self.add(asked.parameter("name").unwrap(), body["Labels"].clone(), folder);
-                answer(201, "", json!({ "Id": id, "Warnings": [] }).to_string().as_bytes())
-            }
-            Call::Start => match self.find(subject) {
-                Some(container) => {
-                    let folder = container.folder.as_ref().expect("a folder");
-                    container.guest = Guest::start(folder).ok();
-                    done()
-                }
-                None => missing(),
-            },
-            Call::Inspect => match self.find(subject) {
-                Some(container) => {
-                    let state = json!({ "Running": container.guest.is_some(), "ExitCode": 1 });
-                    found(json!({ "Id": container.id, "State": state }))
-                }
-                None => missing(),
-            },
-            Call::Remove => {
-                let found = self.find(subject).map(|container| container.id.clone());
-                self.containers.retain(|_, container| found.as_ref() != Some(&container.id));
-                if found.is_some() { done() } else { missing() }
-            }
-            Call::Other => done(),
-        }
-    }
-
-    fn add(&mut self, name: String, labels: Value, folder: Option<PathBuf>) -> String {
-        self.made += 1;
-        let id = format!("{:064x}", self.made);
-        self.containers.insert(name, Container { id: id.clone(), labels, folder, guest: None });
-        id
-    }
-
-    fn find(&mut self, subject: &str) -> Option<&mut Container> {
-        self.containers.iter_mut().find(|(name, it)| *name == subject || it.id == subject).map(|(_, it)| it)
-    }
-
-    /// The containers with the label that is asked for.
-    fn list(&self, asked: &Asked) -> Value {
-        let filters: Value = serde_json::from_str(&asked.parameter("filters").unwrap()).unwrap();
-        let (key, value) = filters["label"][0].as_str().unwrap().split_once('=').unwrap();
-        let has_label = |container: &&Container| container.labels[key] == value;
-        let shown = |it: &Container| json!({ "Id": it.id, "Labels": it.labels });
-        self.containers.values().filter(has_label).map(shown).collect()
-    }
 }

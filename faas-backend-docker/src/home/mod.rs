@@ -3,6 +3,9 @@
 //! The engine's containers outlive their process, so each carries the *epoch* of the process that made it. Whoever
 //! holds the lock of an epoch is alive; an epoch whose lock can be had is one of a process that is gone.
 
+#[cfg(test)]
+mod tests;
+
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -231,94 +234,4 @@ fn machine() -> String {
     let read = |path: &str| fs::read_to_string(path).ok().map(|text| text.trim().to_owned());
     let known = read("/etc/machine-id").filter(|id| !id.is_empty());
     known.or_else(|| read("/proc/sys/kernel/hostname")).unwrap_or_else(|| "unknown".to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn folder(test: &str) -> PathBuf {
-        let folder = std::env::temp_dir().join(format!("faas-home-{test}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&folder);
-        folder
-    }
-
-    #[test]
-    fn a_home_is_told_to_be_alive_until_it_is_dropped() {
-        let folder = folder("alive");
-        let one = Home::make(Some(&folder)).unwrap();
-        let two = Home::make(Some(&folder)).unwrap();
-        assert!(!two.is_gone(&one.epoch) && two.gone().is_empty());
-        let shared = Arc::new(one);
-        let left = shared.share(5).unwrap();
-        let (epoch, kept) = (shared.epoch.clone(), left.path().to_owned());
-        std::mem::forget(left);
-        drop(shared);
-        assert_eq!(two.gone(), std::slice::from_ref(&epoch));
-        two.forget(&epoch);
-        assert!(!kept.exists() && two.gone().is_empty());
-        assert!(two.is_gone(&epoch), "one without a lock file is gone as well");
-        drop(two);
-        assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
-        fs::remove_dir(&folder).unwrap();
-    }
-
-    #[test]
-    fn processes_that_look_at_the_same_time_both_see_who_is_gone() {
-        let folder = folder("looks");
-        let (one, two) = (Home::make(Some(&folder)).unwrap(), Home::make(Some(&folder)).unwrap());
-        let gone = "0123456789abcdef";
-        let lock = folder.join(format!("{gone}.lock"));
-        fs::write(&lock, "").unwrap();
-        let looked_at = File::open(&lock).unwrap();
-        assert!(is_free(&looked_at));
-        assert!(one.is_gone(gone) && two.is_gone(gone) && !one.is_gone(&two.epoch));
-        drop((one, two));
-        fs::remove_dir_all(&folder).unwrap();
-    }
-
-    #[test]
-    fn a_lock_that_never_got_its_name_is_removed_once_it_is_old() {
-        let folder = folder("drafts");
-        let home = Home::make(Some(&folder)).unwrap();
-        let drafts = ["new", "old", "held"].map(|name| folder.join(format!("{name}.draft")));
-        let files = drafts.each_ref().map(|draft| File::create(draft).unwrap());
-        let then = std::time::SystemTime::now() - 2 * DRAFTED;
-        files[1].set_modified(then).unwrap();
-        files[2].set_modified(then).unwrap();
-        files[2].lock().unwrap();
-        home.forget_drafts();
-        assert_eq!(drafts.map(|draft| draft.exists()), [true, false, true]);
-        drop(home);
-        fs::remove_dir_all(&folder).unwrap();
-    }
-
-    #[test]
-    fn an_epoch_that_is_none_is_left_alone() {
-        let folder = folder("names");
-        let home = Home::make(Some(&folder)).unwrap();
-        for epoch in ["", "..", "../../etc", "x", &home.epoch, "00000000000000zz"] {
-            assert!(!home.is_gone(epoch), "{epoch}");
-        }
-        drop(home);
-        fs::remove_dir_all(&folder).unwrap();
-    }
-
-    #[test]
-    fn a_folder_that_others_may_write_to_is_refused() {
-        let folder = folder("open");
-        fs::create_dir_all(&folder).unwrap();
-        fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).unwrap();
-        let error = Home::make(Some(&folder)).err().unwrap();
-        assert_eq!(error.kind(), ErrorKind::PermissionDenied);
-        fs::remove_dir_all(&folder).unwrap();
-    }
-
-    #[test]
-    fn a_path_too_long_for_sockets_is_refused() {
-        let folder = folder("long").join("x".repeat(100));
-        let error = Home::make(Some(&folder)).err().unwrap();
-        assert!(error.message().contains("too long for the sockets"), "{error}");
-        fs::remove_dir_all(folder.parent().unwrap()).unwrap();
-    }
 }
