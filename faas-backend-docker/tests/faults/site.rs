@@ -166,13 +166,6 @@ impl Site {
         record.outcome.error().unwrap()
     }
 
-    /// Runs an action, which misbehaves; the text of its error.
-    pub(crate) async fn fails(&self, name: &str, input: Value) -> String {
-        let record = self.run(name, input).await;
-        assert_eq!(record.status(), Status::DeveloperError, "{name}: {:?}", record.outcome);
-        record.outcome.error().unwrap()
-    }
-
     /// The neighbour succeeds.
     pub(crate) async fn fine(&self) {
         let record = self.app.invoke(FINE, json!({ "fine": true })).await.unwrap();

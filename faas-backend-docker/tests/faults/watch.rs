@@ -97,7 +97,11 @@ impl Site {
     }
 
     /// Waits until the pool's statistics are so.
-    pub(crate) async fn until_pool(&self, what: &str, is_so: impl Fn(&faas_core::pool::PoolStats) -> bool) {
+    pub(crate) async fn until_pool(
+        &self,
+        what: &str,
+        is_so: impl Fn(&faas_core::pool::PoolStats) -> bool + Send + Sync,
+    ) {
         let stats = until(PATIENCE, async || {
             let stats = self.stats().await;
             if is_so(&stats) { Ok(()) } else { Err(stats) }
