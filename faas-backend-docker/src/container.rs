@@ -29,6 +29,9 @@ const LONGEST_WAIT: Duration = Duration::from_millis(2);
 const FIRST_LOOK: Duration = Duration::from_millis(500);
 const LONGEST_LOOK: Duration = Duration::from_secs(4);
 
+/// What a container's init process ends with when there is no such program. Source: the conventions of shells.
+const NO_PROGRAM: i64 = 127;
+
 /// How long the engine may take to tell that a container has ended, and why. Source: OpenWhisk polls for 2 s.
 const AUTOPSY: Duration = Duration::from_secs(2);
 
@@ -51,8 +54,8 @@ pub(crate) struct Container {
 pub(crate) enum Death {
     /// It used more memory than it has.
     OutOfMemory,
-    /// It ended, or it runs and has closed its connection.
-    Exited,
+    /// It ended, with this code, or it runs and has closed its connection.
+    Exited(Option<i64>),
     /// It is not there any more: somebody removed it.
     Gone,
     /// The engine cannot be asked.
@@ -91,10 +94,17 @@ impl Container {
         site.engine.start(&id).await.map_err(refused)?;
         let address = match &doomed.shared {
             Some(shared) => Address::Unix(shared.guest_socket()),
-            None => site.address(&id, &recipe.link).await.map_err(refused)?,
+            None => match site.address(&id, &recipe.link).await {
+                Ok(address) => address,
+                // One that has ended has none any more.
+                Err(error) => match death(&site.engine, &id, Duration::ZERO).await {
+                    None | Some(Death::Unknown(_)) => return Err(refused(error)),
+                    Some(death) => return Err(death.before_listening(plan.image.name())),
+                },
+            },
         };
         let container = Self { engine: Arc::clone(&site.engine), id, address, doomed };
-        let connection = container.first_connection(site.config.start_timeout).await?;
+        let connection = container.first_connection(site.config.start_timeout, plan.image.name()).await?;
         if let Some(shared) = &container.doomed.shared {
             shared.close()?;
         }
@@ -102,11 +112,11 @@ impl Container {
     }
 
     /// Connects as soon as the server listens.
-    async fn first_connection(&self, patience: Duration) -> Result<Connection, Error> {
+    async fn first_connection(&self, patience: Duration, image: &str) -> Result<Connection, Error> {
         tokio::select! {
             connection = self.connect() => Ok(connection),
-            error = self.ended() => Err(error),
-            () = sleep(patience) => Err(self.silent(patience).await),
+            error = self.ended(image) => Err(error),
+            () = sleep(patience) => Err(self.silent(patience, image).await),
         }
     }
 
@@ -124,22 +134,22 @@ impl Container {
 
     /// Waits until the container, which does not listen yet, has ended; why it did. While the engine cannot tell, it may
     /// still come up.
-    async fn ended(&self) -> Error {
+    async fn ended(&self, image: &str) -> Error {
         let mut wait = FIRST_LOOK;
         loop {
             sleep(wait).await;
             wait = (wait * 2).min(LONGEST_LOOK);
             match self.death(Duration::ZERO).await {
                 None | Some(Death::Unknown(_)) => {}
-                Some(death) => return death.before_listening(),
+                Some(death) => return death.before_listening(image),
             }
         }
     }
 
     /// The error of a container that did not listen in time.
-    async fn silent(&self, patience: Duration) -> Error {
+    async fn silent(&self, patience: Duration, image: &str) -> Error {
         if let Some(death) = self.death_within(Duration::ZERO).await {
-            return death.before_listening();
+            return death.before_listening(image);
         }
         let text = format!("The container did not listen within {} milliseconds.", patience.as_millis());
         Error::new(ErrorKind::InitFailed, text).with_context("container", &self.id)
@@ -166,26 +176,7 @@ impl Container {
 
     /// Why the container does not answer; `None` while it runs, after the engine had so long to notice.
     async fn death(&self, patience: Duration) -> Option<Death> {
-        let begun = Instant::now();
-        let mut wait = Duration::from_millis(5);
-        loop {
-            match self.engine.state(&self.id).await {
-                Err(error) if error.kind() == ErrorKind::NotFound => return Some(Death::Gone),
-                Err(error) => return Some(Death::Unknown(error)),
-                Ok(state) if state.oom_killed == Some(true) => return Some(Death::OutOfMemory),
-                Ok(state) if state.running == Some(false) => {
-                    // The engine may learn of the reason after the end: a kill may be one for want of memory.
-                    let killed = state.exit_code == Some(137);
-                    if !killed || begun.elapsed() >= patience.min(AUTOPSY / 4) {
-                        return Some(Death::Exited);
-                    }
-                }
-                Ok(_) if begun.elapsed() >= patience => return None,
-                Ok(_) => {}
-            }
-            sleep(wait).await;
-            wait = (wait * 2).min(Duration::from_millis(50));
-        }
+        death(&self.engine, &self.id, patience).await
     }
 
     /// The same from an engine that may not answer at all.
@@ -197,7 +188,7 @@ impl Container {
 
     /// Why the container, which broke its connection, does not answer.
     pub(crate) async fn autopsy(&self) -> Death {
-        self.death_within(AUTOPSY).await.unwrap_or(Death::Exited)
+        self.death_within(AUTOPSY).await.unwrap_or(Death::Exited(None))
     }
 
     /// Removes it. What the engine cannot do now is done later.
@@ -211,8 +202,9 @@ impl Container {
 
 impl Death {
     /// The error of a container that ended before its server listened: no code of an action can have started.
-    fn before_listening(self) -> Error {
+    fn before_listening(self, image: &str) -> Error {
         match self {
+            Self::Exited(Some(NO_PROGRAM)) => no_program(image),
             Self::Gone => self.before_init().temporary(true),
             Self::Unknown(error) => unprovided(error),
             death => death.before_init(),
@@ -223,7 +215,7 @@ impl Death {
     pub(crate) fn before_init(self) -> Error {
         let text = match self {
             Self::OutOfMemory => Outcome::memory_exhausted().error().unwrap_or_default(),
-            Self::Exited => NOT_INITIALISED.to_owned(),
+            Self::Exited(_) => NOT_INITIALISED.to_owned(),
             Self::Gone => return lost("the container was removed"),
             Self::Unknown(error) => {
                 return lost("the engine cannot tell what became of the container").with_source(error);
@@ -236,12 +228,36 @@ impl Death {
     pub(crate) fn during_run(self) -> Result<Outcome, Error> {
         match self {
             Self::OutOfMemory => Ok(Outcome::memory_exhausted()),
-            Self::Exited => Ok(Outcome::exited()),
+            Self::Exited(_) => Ok(Outcome::exited()),
             Self::Gone => Err(lost("the container was removed while the action ran")),
             Self::Unknown(error) => {
                 Err(lost("the engine cannot tell what became of the container").with_source(error))
             }
         }
+    }
+}
+
+/// Why a container does not answer; `None` while it runs, after the engine had so long to notice.
+async fn death(engine: &Engine, id: &str, patience: Duration) -> Option<Death> {
+    let begun = Instant::now();
+    let mut wait = Duration::from_millis(5);
+    loop {
+        match engine.state(id).await {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Some(Death::Gone),
+            Err(error) => return Some(Death::Unknown(error)),
+            Ok(state) if state.oom_killed == Some(true) => return Some(Death::OutOfMemory),
+            Ok(state) if state.running == Some(false) => {
+                // The engine may learn of the reason after the end: a kill may be one for want of memory.
+                let killed = state.exit_code == Some(137);
+                if !killed || begun.elapsed() >= patience.min(AUTOPSY / 4) {
+                    return Some(Death::Exited(state.exit_code));
+                }
+            }
+            Ok(_) if begun.elapsed() >= patience => return None,
+            Ok(_) => {}
+        }
+        sleep(wait).await;
+        wait = (wait * 2).min(Duration::from_millis(50));
     }
 }
 
@@ -254,10 +270,14 @@ fn lost(text: &str) -> Error {
 fn not_started(error: Error, image: &str) -> Error {
     let text = error.message();
     if text.contains("executable file not found") || text.contains("no such file or directory: unknown") {
-        let text = format!("executable file not found in image {image}");
-        return Error::new(ErrorKind::InitFailed, text).with_source(error);
+        return no_program(image).with_source(error);
     }
     unprovided(error)
+}
+
+/// The error of an image whose program is not in it. Source: OpenWhisk.
+fn no_program(image: &str) -> Error {
+    Error::new(ErrorKind::InitFailed, format!("executable file not found in image {image}"))
 }
 
 /// The error of a container that could not be had.

@@ -112,7 +112,7 @@ impl Foreign {
                 Ok(done(outcome, self.logs(container, began, ending, end).await))
             }
             Err(NoReply::Broken(_)) => {
-                let death = timeout_at(end, container.autopsy()).await.unwrap_or(Death::Exited);
+                let death = timeout_at(end, container.autopsy()).await.unwrap_or(Death::Exited(None));
                 let outcome = death.during_run()?;
                 Ok(done(outcome, self.last_logs(container, began, end).await))
             }

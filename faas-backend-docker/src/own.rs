@@ -156,7 +156,7 @@ impl Own {
         began: Timestamp,
     ) -> Result<RunOutput, Error> {
         let death = container.autopsy().await;
-        if let Death::Exited | Death::OutOfMemory = death {
+        if let Death::Exited(_) | Death::OutOfMemory = death {
             let outcome = death.during_run()?;
             return Ok(done(outcome, self.left(container, invocation, began).await));
         }

@@ -124,7 +124,8 @@ impl Engine {
         let docker = self.docker().await?;
         let options = ImportImageOptions { quiet: true, ..ImportImageOptions::default() };
         let mut progress = docker.import_image(options, bollard::body_full(bytes.into()), None);
-        while self.step("load an image", &mut progress).await?.is_some() {}
+        let of_file = |error: Error| error.with_context("file", path.display());
+        while self.step("load an image", &mut progress).await.map_err(of_file)?.is_some() {}
         Ok(())
     }
 
