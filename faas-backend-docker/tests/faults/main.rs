@@ -14,6 +14,7 @@
 
 mod actions;
 mod alone;
+mod artifacts;
 mod bare;
 mod child;
 mod cycles;
@@ -28,6 +29,7 @@ mod foreign_logs;
 mod foreign_net;
 mod foreign_replies;
 mod hardening;
+mod images;
 mod interface;
 mod killed;
 mod logs;
