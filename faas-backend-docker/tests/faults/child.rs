@@ -40,9 +40,10 @@ impl Process {
         Self::begin(&json!({ "pool": pool, "home": home }), None).expect("a process")
     }
 
-    /// What a backend says of the engine at an address when nobody's user asks; `None` if that is not possible.
-    pub(crate) fn problem_of_nobody(host: &str) -> Option<String> {
-        let mut process = Self::begin(&json!({ "host": host }), Some(65534))?;
+    /// What a backend says that finds this in its environment as the engine's address, and runs as this user; `None` if
+    /// that is not possible.
+    pub(crate) fn problem(host: &str, user: Option<u32>) -> Option<String> {
+        let mut process = Self::begin(&json!({ "host": host }), user)?;
         let said = process.says();
         process.input = None;
         process.child.wait().unwrap();
@@ -53,6 +54,9 @@ impl Process {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", "child::a_process_does_what_it_is_told", "--nocapture"]);
         command.env(TASK, task.to_string()).stdin(Stdio::piped()).stdout(Stdio::piped());
+        if let Some(host) = task["host"].as_str() {
+            command.env("DOCKER_HOST", host);
+        }
         if let Some(user) = user {
             command.uid(user).gid(user).current_dir("/");
         }
@@ -105,7 +109,7 @@ fn a_process_does_what_it_is_told() {
     let task: Value = serde_json::from_str(&task).unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     match task["host"].as_str() {
-        Some(host) => runtime.block_on(tell_problem(host)),
+        Some(_) => runtime.block_on(tell_problem()),
         None => runtime.block_on(obey(task["pool"].as_str().unwrap(), task["home"].as_str().unwrap())),
     }
 }
@@ -114,9 +118,9 @@ fn say(what: &Value) {
     println!("{DONE}{what}");
 }
 
-async fn tell_problem(host: &str) {
+async fn tell_problem() {
     let home = std::env::temp_dir().join(format!("faas-n-{}", std::process::id()));
-    let backend = DockerBackend::builder().host(host).home(&home).build().unwrap();
+    let backend = DockerBackend::builder().home(&home).build().unwrap();
     say(&json!({ "problem": backend.health().await.problem }));
     drop(backend);
     std::fs::remove_dir(&home).unwrap();

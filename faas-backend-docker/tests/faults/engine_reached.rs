@@ -15,6 +15,9 @@ use crate::script::{Answer, Call, Script};
 use crate::scripted::{COLD, PATIENCE, bad_answers, short};
 use crate::site::{Ground, ground_on, millis, nothing_left, skip, spec};
 
+/// The number of a user who may do nothing.
+const NOBODY: u32 = 65534;
+
 /// What a test starts from whose engine is scripted, with a backend that knows it from its address alone.
 async fn scripted(test: &str) -> Option<(Script, Ground, DockerBackend)> {
     let engine = Script::start();
@@ -200,6 +203,9 @@ async fn an_address_that_leads_to_no_engine_is_told_with_what_may_help() {
         let (told, error) = problem_at(&ground, &address).await;
         assert_eq!(error.kind(), kind, "{address}: {error:?}");
         assert!(told.contains(part), "{address}: {told}");
+        if !address.is_empty() {
+            assert_eq!(Process::problem(&address, None), Some(told), "{address} in the environment");
+        }
     }
     std::fs::remove_dir_all(&folder).unwrap();
     works(&ground, ground.builder().host(engine.host()).build().unwrap()).await;
@@ -213,7 +219,7 @@ async fn a_socket_that_this_user_may_not_use_is_told_with_the_group() {
     set(0o000);
     let told = match std::os::unix::net::UnixStream::connect(&path) {
         // Who may use every socket asks as somebody who may not.
-        Ok(_) => Process::problem_of_nobody(&engine.host()),
+        Ok(_) => Process::problem(&engine.host(), Some(NOBODY)),
         Err(_) => {
             let (told, error) = problem_at(&ground, &engine.host()).await;
             assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
