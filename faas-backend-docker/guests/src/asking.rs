@@ -97,7 +97,8 @@ pub async fn forge(input: Forged) -> Result<Value, BoxError> {
         stream.shutdown(std::net::Shutdown::Write)?;
     }
     let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
+    // It may be closed with more to read: what was answered before counts.
+    let _ = stream.read_to_end(&mut answer);
     let answer = answer.get(8..).unwrap_or_default();
     Ok(json!({ "answer": String::from_utf8_lossy(answer) }))
 }

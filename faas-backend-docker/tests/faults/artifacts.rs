@@ -92,11 +92,14 @@ async fn the_image_of_an_artifact_is_loaded_again_when_it_was_removed() {
     untag(&docker, &copy.image).await;
 }
 
+/// What is done to an archive.
+type Change = fn(Vec<u8>) -> Vec<u8>;
+
 /// What deploying an action of a changed artifact is refused with.
 async fn refusal(copy: &Copy) -> Result<Error, ErrorKind> {
     let builder = DockerBackend::builder().artifact(&copy.folder).pool("faas-test-changed");
     let backend = builder.home(copy.folder.join("home")).build().map_err(|error| error.kind())?;
-    let refused = backend.deploy(spec("echo").into()).await.err().expect("it is refused");
+    let Err(refused) = backend.deploy(spec("echo").into()).await else { panic!("it is taken") };
     backend.shutdown().await.unwrap();
     Ok(refused)
 }
@@ -104,7 +107,7 @@ async fn refusal(copy: &Copy) -> Result<Error, ErrorKind> {
 #[tokio::test]
 async fn an_artifact_whose_file_was_changed_is_refused() {
     let Some(ground) = ground("changed").await else { return };
-    let changes: [(&str, fn(Vec<u8>) -> Vec<u8>, &str); 5] = [
+    let changes: [(&str, Change, &str); 5] = [
         ("half of it", |tar| tar[..tar.len() / 2].to_vec(), "the engine fails to load an image"),
         ("nothing", |_| Vec::new(), "the engine fails to load an image"),
         ("no archive", |_| b"no archive at all".repeat(1000), "the engine fails to load an image"),
