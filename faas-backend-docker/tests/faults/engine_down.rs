@@ -38,7 +38,7 @@ async fn site_with(test: &str, engine: &Dockerd, call: Duration) -> Option<Site>
 /// An activation under way.
 type Call = JoinHandle<Result<Activation, Error>>;
 
-/// Begins to sleep in so many containers.
+/// Begins to sleep in so many containers, for longer than it takes to make them.
 async fn naps(site: &Site, ms: u64, count: usize) -> Vec<Call> {
     let calls = (0..count).map(|_| site.begin("nap", json!({ "ms": ms }))).collect();
     let run = until(PATIENCE, || async {
@@ -101,7 +101,7 @@ async fn health_becomes(site: &Site, well: bool) {
 async fn an_engine_that_was_stopped_while_nobody_ran_is_used_again() {
     let Some(mut engine) = Dockerd::start("down-stopped").await else { return };
     let Some(site) = site("down-stopped", &engine).await else { return };
-    assert!(ended(naps(&site, 500, 3).await).await.1.is_empty());
+    assert!(ended(naps(&site, 4000, 3).await).await.1.is_empty());
     engine.stop().await;
     health_becomes(&site, false).await;
     let stand_in = engine.stand_in();
@@ -127,7 +127,7 @@ async fn an_engine_that_was_stopped_while_nobody_ran_is_used_again() {
     }
     assert_eq!(lost, 6);
     many_succeed(&site, 4).await;
-    assert!(ended(naps(&site, 500, 3).await).await.1.is_empty());
+    assert!(ended(naps(&site, 4000, 3).await).await.1.is_empty());
     accounted(&site).await;
     site.end_without(lost, 11).await;
 }
@@ -148,7 +148,7 @@ async fn an_engine_that_is_stopped_takes_its_runs_along_and_no_more() {
     engine.up().await;
     health_becomes(&site, true).await;
     many_succeed(&site, 3).await;
-    assert!(ended(naps(&site, 300, 2).await).await.1.is_empty());
+    assert!(ended(naps(&site, 4000, 2).await).await.1.is_empty());
     accounted(&site).await;
     site.end_without(2, 6).await;
 }
@@ -157,7 +157,7 @@ async fn an_engine_that_is_stopped_takes_its_runs_along_and_no_more() {
 async fn an_engine_that_crashes_takes_no_run_along() {
     let Some(mut engine) = Dockerd::start("down-crash").await else { return };
     let Some(site) = site("down-crash", &engine).await else { return };
-    let calls = naps(&site, 3000, 2).await;
+    let calls = naps(&site, 5000, 2).await;
     engine.kill().await;
     for _ in 0..20 {
         let record = site.app.invoke(FINE, json!({})).await.unwrap();
@@ -179,14 +179,14 @@ async fn an_engine_that_crashes_takes_no_run_along() {
 async fn an_engine_whose_containers_outlive_it_finds_them_in_use() {
     let Some(mut engine) = Dockerd::start_outlived("down-outlived").await else { return };
     let Some(site) = site("down-outlived", &engine).await else { return };
-    let calls = naps(&site, 4000, 2).await;
+    let calls = naps(&site, 5000, 2).await;
     engine.stop().await;
     site.fine().await;
     engine.up().await;
     health_becomes(&site, true).await;
     let (records, errors) = ended(calls).await;
     assert!(errors.is_empty() && records.iter().all(|record| record.outcome.is_success()), "{errors:?}");
-    let (records, _) = ended(naps(&site, 200, 2).await).await;
+    let (records, _) = ended(naps(&site, 1500, 2).await).await;
     assert!(records.iter().all(|record| record.start_kind == Some(StartKind::Warm)), "{records:?}");
     many_succeed(&site, 3).await;
     accounted(&site).await;
@@ -198,7 +198,7 @@ async fn what_runs_and_what_is_warm_does_not_need_an_engine_that_is_frozen() {
     let Some(engine) = Dockerd::start("down-frozen").await else { return };
     let Some(site) = site("down-frozen", &engine).await else { return };
     assert!(site.app.invoke("late", json!({ "ms": 1 })).await.unwrap().outcome.is_success());
-    let calls = naps(&site, 1500, 2).await;
+    let calls = naps(&site, 4000, 2).await;
     engine.freeze();
     let begun = Instant::now();
     for _ in 0..50 {
