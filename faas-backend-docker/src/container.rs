@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bollard::models::ContainerStateStatusEnum as Status;
 use faas_core::{Error, ErrorKind, Outcome};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -245,6 +246,10 @@ async fn death(engine: &Engine, id: &str, patience: Duration) -> Option<Death> {
         match engine.state(id).await {
             Err(error) if error.kind() == ErrorKind::NotFound => return Some(Death::Gone),
             Err(error) => return Some(Death::Unknown(error)),
+            // One that is removed by force is killed first.
+            Ok(state) if matches!(state.status, Some(Status::REMOVING | Status::DEAD)) => {
+                return Some(Death::Gone);
+            }
             Ok(state) if state.oom_killed == Some(true) => return Some(Death::OutOfMemory),
             Ok(state) if state.running == Some(false) => {
                 // The engine may learn of the reason after the end: a kill may be one for want of memory.

@@ -114,13 +114,22 @@ impl Foreign {
             Err(NoReply::Broken(_)) => {
                 let death = timeout_at(end, container.autopsy()).await.unwrap_or(Death::Exited(None));
                 let outcome = death.during_run()?;
-                Ok(done(outcome, self.last_logs(container, began, end).await))
+                let logs = match self.last_logs(container, began, end).await {
+                    Some(logs) => logs,
+                    None => self.logs(container, began, Ending::Failed, end).await,
+                };
+                Ok(done(outcome, logs))
             }
             Err(NoReply::Late) => {
-                if let Ok(Err(error)) = timeout(KILLING, container.engine.kill(&container.id)).await {
+                let killing = timeout(KILLING, container.engine.kill(&container.id));
+                // An engine that is busy may take as long for one as for the other.
+                let reading = self.logs(container, began, Ending::Failed, end);
+                let (killed, read) = tokio::join!(killing, reading);
+                if let Ok(Err(error)) = killed {
                     tracing::debug!(%error, "a container that is overdue could not be killed");
                 }
-                Ok(done(Outcome::timed_out(limit), self.last_logs(container, began, end).await))
+                let logs = self.last_logs(container, began, end).await.unwrap_or(read);
+                Ok(done(Outcome::timed_out(limit), logs))
             }
         }
     }
@@ -160,21 +169,20 @@ impl Foreign {
         }
     }
 
-    /// The lines of an activation whose container has ended: whoever follows its output may miss the last ones.
-    async fn last_logs(&self, container: &Container, began: Timestamp, end: Instant) -> Vec<LogLine> {
+    /// The lines of an activation whose container has ended: whoever follows its output may miss the last ones. `None`
+    /// where the engine does not tell them in time.
+    async fn last_logs(&self, container: &Container, began: Timestamp, end: Instant) -> Option<Vec<LogLine>> {
         if self.output.is_none() {
-            return Vec::new();
+            return Some(Vec::new());
         }
         let left = left::lines(&container.engine, &container.id, None, began, false, self.spec.limits.logs);
-        let Ok(Ok(mut lines)) = timeout_at(end, left).await else {
-            return self.logs(container, began, Ending::Failed, end).await;
-        };
+        let mut lines = timeout_at(end, left).await.ok()?.ok()?;
         lines.push(LogLine {
             at: lines.last().map_or(began, |line| line.at),
             stream: Stream::Stderr,
             text: FAILED.to_owned(),
         });
-        lines
+        Some(lines)
     }
 }
 

@@ -13,7 +13,7 @@ use faas_core::{ActionSpec, Entropy, Error, ErrorKind, Invocation, Outcome, RunO
 use http::header::{CONTENT_TYPE, HOST};
 use http::{HeaderName, HeaderValue, Method, Request};
 use http_body_util::Full;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::connection::{Connection, NoReply, Received};
 use crate::container::{Container, Death};
@@ -95,13 +95,14 @@ impl Own {
         let mut connection = self.connection(container).await?;
         let began = self.entropy.wall_clock();
         let limit = self.spec.limits.timeout;
+        let end = Instant::now() + limit + GRACE + KILLING;
         let logs = usize::try_from(self.spec.limits.logs).unwrap_or(usize::MAX);
         // Each byte of a line may become six in JSON.
         let most = MAX_RESULT.saturating_add(logs.saturating_mul(6)).saturating_add(MAX_EXTRA);
         let request = request("/run", self.body(invocation, began));
         let reply = match connection.request(request, most, Some(limit.saturating_add(GRACE))).await {
             Ok(reply) => reply,
-            Err(NoReply::Broken(_)) => return self.broken(container, invocation, began).await,
+            Err(NoReply::Broken(_)) => return self.broken(container, invocation, began, end).await,
             Err(NoReply::Late) => return self.overdue(container, invocation, began).await,
         };
         match read(&reply) {
@@ -148,17 +149,19 @@ impl Own {
         encode_run(&invocation.payload, invocation.id, &action, Some(&extra))
     }
 
-    /// The guest ended, or broke its connection.
+    /// The guest ended, or broke its connection. All must be known by `end`: later, it is taken for one that did not stop.
     async fn broken(
         &self,
         container: &Container,
         invocation: &Invocation,
         began: Timestamp,
+        end: Instant,
     ) -> Result<RunOutput, Error> {
-        let death = container.autopsy().await;
+        let death = timeout_at(end, container.autopsy()).await.unwrap_or(Death::Exited(None));
         if let Death::Exited(_) | Death::OutOfMemory = death {
             let outcome = death.during_run()?;
-            return Ok(done(outcome, self.left(container, invocation, began).await));
+            let logs = timeout_at(end, self.left(container, invocation, began)).await.unwrap_or_default();
+            return Ok(done(outcome, logs));
         }
         death.during_run().map(|outcome| done(outcome, Vec::new()))
     }
@@ -170,13 +173,14 @@ impl Own {
         invocation: &Invocation,
         began: Timestamp,
     ) -> Result<RunOutput, Error> {
-        let killing = async {
-            if let Err(error) = container.engine.kill(&container.id).await {
-                tracing::debug!(%error, "a container that is overdue could not be killed");
-            }
-            self.left(container, invocation, began).await
-        };
-        let logs = timeout(KILLING, killing).await.unwrap_or_default();
+        // What it has printed in its time is there already; an engine that is busy may take as long for one as for the other.
+        let killing = timeout(KILLING, container.engine.kill(&container.id));
+        let reading = timeout(KILLING, self.left(container, invocation, began));
+        let (killed, logs) = tokio::join!(killing, reading);
+        if let Ok(Err(error)) = killed {
+            tracing::debug!(%error, "a container that is overdue could not be killed");
+        }
+        let logs = logs.unwrap_or_default();
         Ok(done(Outcome::timed_out(self.spec.limits.timeout), logs))
     }
 
