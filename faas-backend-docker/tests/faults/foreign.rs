@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use faas_backend_docker::{Runtime, Transport};
-use faas_core::{ErrorKind, MemoryMib, Outcome, StartKind, Status};
+use faas_core::{ErrorKind, MemoryMib, Outcome, StartKind, Status, Timestamp};
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -218,12 +218,14 @@ async fn several_activations_run_at_once_in_one_container_and_have_no_logs() {
     let calls: Vec<_> = (0..4)
         .map(|n| site.begin(BOX, json!({ "wait_ms": 1500, "n": n, "stdout": ["whose is this?"] })))
         .collect();
+    let (mut begun, mut ended) = (Timestamp::from_millis(0), Timestamp::from_nanos(u64::MAX));
     for (n, call) in calls.into_iter().enumerate() {
         let record = call.await.unwrap().unwrap();
+        (begun, ended) = (begun.max(record.start), ended.min(record.end));
         assert_eq!(record.outcome.result().to_value()["n"], json!(n));
         assert_eq!(record.logs, []);
-        assert!(record.times.wait < millis(1_400), "they ran at once: {:?}", record.times);
     }
+    assert!(begun < ended, "they ran at once");
     site.container_of(MIB).await;
     site.end(5).await;
 }

@@ -3,11 +3,13 @@
 use std::time::Instant;
 
 use bollard::query_parameters::RemoveContainerOptions;
-use faas_core::{ErrorKind, MemoryMib, StartKind, Status};
+use faas_backend_docker::Transport;
+use faas_core::{ErrorKind, Expect, MemoryMib, Outcome, StartKind, Status};
 use serde_json::json;
 
-use crate::site::{Site, ground, millis, spec};
-use crate::watch::texts;
+use crate::puppets::{self, KIND, played};
+use crate::site::{Site, ground, millis, spec, until};
+use crate::watch::{PATIENCE, texts};
 
 const EXITED: &str = "The action did not produce a valid response and exited unexpectedly.";
 
@@ -152,4 +154,73 @@ async fn an_idle_container_that_is_paused_by_hand_costs_its_action_no_more_than_
     site.gone(MIB).await;
     site.result("nap", json!({ "ms": 1 })).await;
     site.end(2).await;
+}
+
+#[tokio::test]
+async fn an_image_of_somebody_elses_that_is_ended_by_hand_comes_to_the_same() {
+    let Some(ground) = ground("foreignended").await else { return };
+    let builder = ground.puppets().await.code("code", KIND, "{}", "main");
+    let site = ground.site_on(builder, [played("code", 3_000)]).await;
+    for how in ["killed", "paused", "removed"] {
+        let call = site.begin("code", json!({ "stdout": ["began"], "never": true, "no_mark": true }));
+        let id = site.container_that_says(puppets::MIB, "began").await;
+        let ended = Instant::now();
+        match how {
+            "killed" => site.docker.kill_container(&id, None).await.unwrap(),
+            "paused" => site.docker.pause_container(&id).await.unwrap(),
+            _ => remove(&site, &id).await,
+        }
+        site.fine().await;
+        let answer = call.await.unwrap();
+        assert!(ended.elapsed() < millis(5_000), "{how}: {:?}", ended.elapsed());
+        match (how, answer) {
+            ("removed", Err(error)) => {
+                assert_eq!(
+                    (error.kind(), error.is_temporary()),
+                    (ErrorKind::SandboxLost, false),
+                    "{error:?}"
+                );
+            }
+            ("killed", Ok(record)) => {
+                assert_eq!(record.outcome, Outcome::exited());
+                assert_eq!(texts(&record)[0], "began");
+            }
+            ("paused", Ok(record)) => {
+                assert_eq!(record.outcome, Outcome::timed_out(millis(3_000)));
+                assert_eq!(texts(&record)[0], "began");
+            }
+            (how, answer) => panic!("{how}: {answer:?}"),
+        }
+        site.gone(puppets::MIB).await;
+    }
+    site.result("code", json!({})).await;
+    site.end_without(1, 4).await;
+}
+
+#[tokio::test]
+async fn rust_guests_are_reached_and_lost_over_a_network_as_over_a_socket() {
+    let Some(ground) = ground("address").await else { return };
+    let builder = ground.builder().transport(Transport::Address);
+    let nap = spec("nap").with_memory(MemoryMib::new(40)).with_retries(1);
+    let site = ground.site_on(builder, [nap, spec("spin")]).await;
+    for kind in [StartKind::Cold, StartKind::Warm] {
+        let record = site.run("nap", json!({ "ms": 1, "text": "there" })).await;
+        assert_eq!((record.start_kind, texts(&record)[0]), (Some(kind), "INFO napping there"));
+    }
+    let call = site.begin("nap", json!({ "ms": 60_000 }));
+    let id = site.container_that_says(MIB, "napping \n").await;
+    site.docker.kill_container(&id, None).await.unwrap();
+    let record = site.run("spin", json!({})).await;
+    assert_eq!(record.outcome, Outcome::timed_out(millis(500)));
+    assert_eq!(texts(&record), ["INFO spinning"]);
+    // It is run again, as it may be; this time it is left alone, and its caller leaves.
+    until(PATIENCE, async || if site.container_of(MIB).await == id { Err(()) } else { Ok(()) })
+        .await
+        .unwrap();
+    call.abort();
+    let refused = spec("fetch").with_egress("*");
+    let error = site.app.put_action(refused, Expect::Any).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert!(error.message().contains("needs an engine on this machine and the transport `local`"), "{error}");
+    site.end_without(1, 3).await;
 }
