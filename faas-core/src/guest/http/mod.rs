@@ -48,7 +48,7 @@ pub const SENTINEL: &str = "XXX_THE_END_OF_A_WHISK_ACTIVATION_XXX";
 /// faas_core::guest_http!(crate::app::actions);
 /// # pub fn run() { let _ = main(); }
 /// # }
-/// # program::run();
+/// # fn main() { program::run(); }
 /// ```
 #[macro_export]
 macro_rules! guest_http {
