@@ -1,18 +1,17 @@
 //! What a backend was given to run, by the names of actions.
 
 use std::collections::BTreeMap;
-use std::path::{Component, Path};
+use std::path::Path;
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use faas_core::artifact::{FORMAT, MANIFEST, Manifest};
+use faas_core::artifact::Manifest;
 use faas_core::guest::http::VERSION;
 use faas_core::{ActionSpec, EntityName, Error, ErrorKind, Shape};
 
 use crate::config::Runtime;
 use crate::engine::check_name;
-use crate::error;
 use crate::site::{Image, Plan};
 
 /// The kind of actions that are compiled into an image by `cargo faas build`.
@@ -146,38 +145,15 @@ pub(crate) fn shape(kind: &str, plan: &Plan) -> Shape {
 
 /// Reads the manifest of an artifact's folder.
 fn read_manifest(folder: &Path) -> Result<(Manifest, Image), Error> {
-    let path = folder.join(MANIFEST);
-    let text = std::fs::read(&path).map_err(|source| match source.kind() {
-        std::io::ErrorKind::NotFound => {
-            let text = format!(
-                "{} holds no artifact: there is no {MANIFEST}; `cargo faas build --backend docker` makes one",
-                folder.display()
-            );
-            Error::new(ErrorKind::NotFound, text)
-        }
-        _ => error::file(ErrorKind::Unavailable, "cannot read", &path, source),
-    })?;
-    let bad = |text: String| Error::new(ErrorKind::InvalidArgument, format!("{}: {text}", path.display()));
-    let manifest: Manifest =
-        serde_json::from_slice(&text).map_err(|error| bad(format!("it is no manifest: {error}")))?;
-    if manifest.format != FORMAT {
-        return Err(bad(format!("it has format {}, and this version reads {FORMAT}", manifest.format)));
+    let manifest = Manifest::read(folder, "docker")?;
+    let bad = |text: &str| Manifest::refusal(folder, text);
+    let abi = manifest.description.abi;
+    if abi.to_string() != VERSION {
+        let text = format!("its guest speaks version {abi} of the interface, and this backend {VERSION}");
+        return Err(bad(&text));
     }
-    if manifest.backend != "docker" {
-        return Err(bad(format!("it is an artifact for '{}', not for 'docker'", manifest.backend)));
-    }
-    if manifest.description.abi.to_string() != VERSION {
-        let abi = manifest.description.abi;
-        return Err(bad(format!(
-            "its guest speaks version {abi} of the interface, and this backend {VERSION}"
-        )));
-    }
-    let mut parts = Path::new(&manifest.file).components();
-    if !matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None)) {
-        return Err(bad(format!("its file '{}' is not within the folder", manifest.file)));
-    }
-    let name = manifest.image.clone().ok_or_else(|| bad("it names no image".to_owned()))?;
-    check_name(&name).map_err(|error| bad(error.message().to_owned()))?;
+    let name = manifest.image.clone().ok_or_else(|| bad("it names no image"))?;
+    check_name(&name).map_err(|error| bad(error.message()))?;
     let image = Image::File { path: folder.join(&manifest.file), name };
     Ok((manifest, image))
 }

@@ -1,14 +1,13 @@
 //! The modules that a backend was given, by the names of their actions.
 
 use std::collections::BTreeMap;
-use std::path::{Component, Path};
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use faas_core::artifact::{FORMAT, MANIFEST, Manifest};
+use faas_core::artifact::Manifest;
 use faas_core::{EntityName, Error, ErrorKind};
 
-use crate::error;
 use crate::inspect::ABI;
 use crate::module::{Artifact, Source};
 
@@ -67,35 +66,11 @@ impl Catalogue {
 
 /// Reads the manifest of an artifact's folder.
 fn read_manifest(folder: &Path) -> Result<Manifest, Error> {
-    let path = folder.join(MANIFEST);
-    let text = std::fs::read(&path).map_err(|source| match source.kind() {
-        std::io::ErrorKind::NotFound => {
-            let text = format!(
-                "{} holds no artifact: there is no {MANIFEST}; `cargo faas build --backend wasm` makes one",
-                folder.display()
-            );
-            Error::new(ErrorKind::NotFound, text)
-        }
-        _ => error::file(ErrorKind::Unavailable, "cannot read", &path, source),
-    })?;
-    let bad = |text: String| Error::new(ErrorKind::InvalidArgument, format!("{}: {text}", path.display()));
-    let manifest: Manifest =
-        serde_json::from_slice(&text).map_err(|error| bad(format!("it is no manifest: {error}")))?;
-    if manifest.format != FORMAT {
-        return Err(bad(format!("it has format {}, and this version reads {FORMAT}", manifest.format)));
-    }
-    if manifest.backend != "wasm" {
-        return Err(bad(format!("it is an artifact for '{}', not for 'wasm'", manifest.backend)));
-    }
-    if manifest.description.abi != ABI {
-        let abi = manifest.description.abi;
-        return Err(bad(format!(
-            "its module speaks version {abi} of the guest interface, and this backend {ABI}"
-        )));
-    }
-    let mut parts = Path::new(&manifest.file).components();
-    if !matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None)) {
-        return Err(bad(format!("its file '{}' is not within the folder", manifest.file)));
+    let manifest = Manifest::read(folder, "wasm")?;
+    let abi = manifest.description.abi;
+    if abi != ABI {
+        let text = format!("its module speaks version {abi} of the guest interface, and this backend {ABI}");
+        return Err(Manifest::refusal(folder, &text));
     }
     Ok(manifest)
 }
