@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use faas_core::backend::BackendUrl;
+use faas_core::backend::settings::{Settings, check_range, duration, memory, number};
 use faas_core::http::HttpClient;
-use faas_core::units::parse_duration;
 use faas_core::{Error, ErrorKind, KeepAlive, MemoryMib};
 
 use crate::backend::DockerBackend;
@@ -16,26 +16,26 @@ use crate::config::{DockerConfig, Hardening, Runtime, Transport};
 use crate::engine::Pull;
 use crate::error;
 
-/// The options of a URL, and in upper case after [`PREFIX`] of the environment.
-const OPTIONS: [&str; 14] = [
-    "cold_starts",
-    "engine_timeout",
-    "home",
-    "host",
-    "keep_alive",
-    "memory",
-    "name",
-    "pause_after",
-    "pool",
-    "pull",
-    "runtime",
-    "start_timeout",
-    "stems",
-    "transport",
-];
-
-/// What the names of environment variables begin with.
-const PREFIX: &str = "FAAS_DOCKER_";
+/// The options of a URL and of the environment.
+const SETTINGS: Settings = Settings {
+    names: &[
+        "cold_starts",
+        "engine_timeout",
+        "home",
+        "host",
+        "keep_alive",
+        "memory",
+        "name",
+        "pause_after",
+        "pool",
+        "pull",
+        "runtime",
+        "start_timeout",
+        "stems",
+        "transport",
+    ],
+    prefix: "FAAS_DOCKER_",
+};
 
 /// Collects what a [`DockerBackend`] is made of; [`build`](Self::build) reads the manifests. The engine is connected to
 /// when the first action is deployed.
@@ -239,14 +239,8 @@ impl DockerBuilder {
     }
 
     fn with_variables(mut self, read: impl Fn(&str) -> Option<String>) -> Result<Self, Error> {
-        for key in OPTIONS {
-            let name = format!("{PREFIX}{}", key.to_ascii_uppercase());
-            if let Some(value) = read(&name).filter(|value| !value.is_empty()) {
-                let subject = format!("environment variable {name}");
-                self = self.set(key, &value).map_err(|allowed| refused(&subject, &value, &allowed))?;
-            }
-        }
-        match read(&format!("{PREFIX}ARTIFACT")).filter(|value| !value.is_empty()) {
+        SETTINGS.read_variables(&read, |key, value| self.set(key, value))?;
+        match read("FAAS_DOCKER_ARTIFACT").filter(|value| !value.is_empty()) {
             Some(folder) => Ok(self.artifact(folder)),
             None => Ok(self),
         }
@@ -257,13 +251,7 @@ impl DockerBuilder {
     /// # Errors
     /// `InvalidArgument` for unknown options and bad values, telling the allowed ones.
     pub fn with_url(mut self, url: &BackendUrl) -> Result<Self, Error> {
-        let options = url.options(&OPTIONS)?;
-        for key in OPTIONS {
-            if let Some(value) = options.text(key)? {
-                let subject = format!("option '{key}' of backend '{}'", url.scheme());
-                self = self.set(key, value).map_err(|allowed| refused(&subject, value, &allowed))?;
-            }
-        }
+        SETTINGS.read_url(url, |key, value| self.set(key, value))?;
         for folder in url.rest().split(',').filter(|folder| !folder.is_empty()) {
             self = self.artifact(folder);
         }
@@ -271,39 +259,33 @@ impl DockerBuilder {
     }
 
     /// Sets an option of that name, or tells what is allowed.
-    fn set(mut self, key: &str, value: &str) -> Result<Self, String> {
-        let duration =
-            || parse_duration(value).map_err(|_| "a whole number with the unit ms, s, m or h".to_owned());
-        let number = || value.parse::<usize>().map_err(|_| "a whole number".to_owned());
+    fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
         let config = &mut self.config;
         match key {
-            "cold_starts" => config.cold_starts = number()?,
-            "engine_timeout" => config.engine_timeout = duration()?,
+            "cold_starts" => config.cold_starts = number(value)?,
+            "engine_timeout" => config.engine_timeout = duration(value)?,
             "home" => config.home = Some(value.into()),
             "host" => config.host = Some(value.to_owned()),
-            "keep_alive" => config.keep_alive = duration()?,
-            "memory" => {
-                config.memory =
-                    value.parse().map_err(|_| "a whole number with the unit MiB or GiB".to_owned())?;
-            }
+            "keep_alive" => config.keep_alive = duration(value)?,
+            "memory" => config.memory = memory(value)?,
             "name" => value.clone_into(&mut config.name),
             "pause_after" if value == "never" => config.pause_after = None,
             "pause_after" => {
                 let allowed = "`never`, or a whole number with the unit ms, s, m or h";
-                config.pause_after = Some(duration().map_err(|_| allowed.to_owned())?);
+                config.pause_after = Some(duration(value).map_err(|_| allowed.to_owned())?);
             }
             "pool" => value.clone_into(&mut config.pool),
             "pull" => config.pull = value.parse().map_err(|_| "auto, missing, always or never".to_owned())?,
             "runtime" => config.hardening.runtime = Some(value.to_owned()),
-            "start_timeout" => config.start_timeout = duration()?,
-            "stems" => config.stems = number()?,
+            "start_timeout" => config.start_timeout = duration(value)?,
+            "stems" => config.stems = number(value)?,
             _ => {
                 let found = Transport::ALL.iter().find(|(name, _)| *name == value);
                 let allowed = || "auto, local, address or published".to_owned();
                 config.transport = found.map(|(_, transport)| *transport).ok_or_else(allowed)?;
             }
         }
-        Ok(self)
+        Ok(())
     }
 
     /// Reads the manifests and the code, and makes the backend. The engine is not asked anything yet.
@@ -333,13 +315,7 @@ impl DockerBuilder {
 
     fn check(&self) -> Result<(), Error> {
         let config = &self.config;
-        let range = |what: &str, value: u128, least: u128, most: u128| {
-            if (least..=most).contains(&value) {
-                return Ok(());
-            }
-            let text = format!("{what} is {value}, out of range: {least} to {most}");
-            Err(Error::new(ErrorKind::InvalidArgument, text))
-        };
+        let range = check_range::<u128>;
         range("memory in MiB", config.memory.mib().into(), 1, u32::MAX.into())?;
         range("cold_starts", config.cold_starts as u128, 1, 1_000)?;
         range("stems", config.stems as u128, 0, 1_000)?;
@@ -386,10 +362,6 @@ impl fmt::Debug for DockerBuilder {
             .field("given", &self.given)
             .finish_non_exhaustive()
     }
-}
-
-fn refused(subject: &str, value: &str, allowed: &str) -> Error {
-    Error::new(ErrorKind::InvalidArgument, format!("{subject} is '{value}', not {allowed}"))
 }
 
 #[cfg(test)]

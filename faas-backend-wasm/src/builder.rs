@@ -7,29 +7,29 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use faas_core::backend::BackendUrl;
+use faas_core::backend::settings::{Settings, check_range, duration, memory, number};
 use faas_core::http::HttpClient;
-use faas_core::units::parse_duration;
-use faas_core::{Error, ErrorKind, MemoryMib};
+use faas_core::{Error, MemoryMib};
 
 use crate::backend::WasmBackend;
 use crate::catalogue::Catalogue;
 use crate::config::{CacheConfig, Directory, ModuleLimits, WasmConfig};
 
-/// The options of a URL, and in upper case after [`PREFIX`] of the environment.
-const OPTIONS: [&str; 9] = [
-    "cache",
-    "compile_threads",
-    "compile_timeout",
-    "fuel",
-    "instances",
-    "memory",
-    "name",
-    "reuse_memory",
-    "tick",
-];
-
-/// What the names of environment variables begin with.
-const PREFIX: &str = "FAAS_WASM_";
+/// The options of a URL and of the environment.
+const SETTINGS: Settings = Settings {
+    names: &[
+        "cache",
+        "compile_threads",
+        "compile_timeout",
+        "fuel",
+        "instances",
+        "memory",
+        "name",
+        "reuse_memory",
+        "tick",
+    ],
+    prefix: "FAAS_WASM_",
+};
 
 /// Collects what a [`WasmBackend`] is made of; [`build`](Self::build) reads the manifests and starts it.
 ///
@@ -178,14 +178,8 @@ impl WasmBuilder {
     }
 
     fn with_variables(mut self, read: impl Fn(&str) -> Option<String>) -> Result<Self, Error> {
-        for key in OPTIONS {
-            let name = format!("{PREFIX}{}", key.to_ascii_uppercase());
-            if let Some(value) = read(&name).filter(|value| !value.is_empty()) {
-                let subject = format!("environment variable {name}");
-                self = self.set(key, &value).map_err(|allowed| refused(&subject, &value, &allowed))?;
-            }
-        }
-        match read(&format!("{PREFIX}ARTIFACT")).filter(|value| !value.is_empty()) {
+        SETTINGS.read_variables(&read, |key, value| self.set(key, value))?;
+        match read("FAAS_WASM_ARTIFACT").filter(|value| !value.is_empty()) {
             Some(folder) => Ok(self.artifact(folder)),
             None => Ok(self),
         }
@@ -197,13 +191,7 @@ impl WasmBuilder {
     /// # Errors
     /// `InvalidArgument` for unknown options and bad values, telling the allowed ones.
     pub fn with_url(mut self, url: &BackendUrl) -> Result<Self, Error> {
-        let options = url.options(&OPTIONS)?;
-        for key in OPTIONS {
-            if let Some(value) = options.text(key)? {
-                let subject = format!("option '{key}' of backend '{}'", url.scheme());
-                self = self.set(key, value).map_err(|allowed| refused(&subject, value, &allowed))?;
-            }
-        }
+        SETTINGS.read_url(url, |key, value| self.set(key, value))?;
         for path in url.rest().split(',').filter(|path| !path.is_empty()) {
             let is_module = Path::new(path).extension().is_some_and(|extension| extension == "wasm");
             self = match Path::new(path).file_stem().filter(|_| is_module) {
@@ -215,27 +203,22 @@ impl WasmBuilder {
     }
 
     /// Sets an option of that name, or tells what is allowed.
-    fn set(mut self, key: &str, value: &str) -> Result<Self, String> {
-        let memory =
-            || value.parse::<MemoryMib>().map_err(|_| "a whole number with the unit MiB or GiB".to_owned());
-        let duration =
-            || parse_duration(value).map_err(|_| "a whole number with the unit ms, s, m or h".to_owned());
-        let number = || value.parse::<usize>().map_err(|_| "a whole number".to_owned());
+    fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
         match key {
             "cache" if value == "off" => self.config.cache = CacheConfig::Off,
             "cache" => self.config.cache = CacheConfig::Folder(value.into()),
-            "compile_threads" => self.config.compile_threads = number()?,
-            "compile_timeout" => self.config.compile_timeout = duration()?,
+            "compile_threads" => self.config.compile_threads = number(value)?,
+            "compile_timeout" => self.config.compile_timeout = duration(value)?,
             "fuel" => self.config.fuel = value.parse().map_err(|_| "true or false".to_owned())?,
             "instances" => {
-                self.config.instances = number()?.try_into().map_err(|_| "a whole number".to_owned())?;
+                self.config.instances = number(value)?.try_into().map_err(|_| "a whole number".to_owned())?;
             }
-            "memory" => self.config.memory = memory()?,
+            "memory" => self.config.memory = memory(value)?,
             "name" => value.clone_into(&mut self.config.name),
-            "reuse_memory" => self.config.reuse_memory = memory()?,
-            _ => self.config.tick = duration()?,
+            "reuse_memory" => self.config.reuse_memory = memory(value)?,
+            _ => self.config.tick = duration(value)?,
         }
-        Ok(self)
+        Ok(())
     }
 
     /// Reads the manifests, makes the engine and starts the backend.
@@ -259,13 +242,7 @@ impl WasmBuilder {
 
     fn check(&self) -> Result<(), Error> {
         let config = &self.config;
-        let range = |what: &str, value: u128, least: u128, most: u128| {
-            if (least..=most).contains(&value) {
-                return Ok(());
-            }
-            let text = format!("{what} is {value}, out of range: {least} to {most}");
-            Err(Error::new(ErrorKind::InvalidArgument, text))
-        };
+        let range = check_range::<u128>;
         range("instances", config.instances.into(), 1, 20_000)?;
         range("tick in ms", config.tick.as_millis(), 1, 1_000)?;
         range("memory in MiB", config.memory.mib().into(), 1, u32::MAX.into())?;
@@ -281,10 +258,6 @@ impl fmt::Debug for WasmBuilder {
             .field("given", &self.given)
             .finish_non_exhaustive()
     }
-}
-
-fn refused(subject: &str, value: &str, allowed: &str) -> Error {
-    Error::new(ErrorKind::InvalidArgument, format!("{subject} is '{value}', not {allowed}"))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ mod capability;
 mod local;
 mod pooled;
 mod registry;
+pub mod settings;
 mod url;
 
 use std::any::Any;
