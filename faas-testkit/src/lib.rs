@@ -7,6 +7,7 @@
 //! - [`mock`]: a scripted sandbox that fails on cue and writes down what is done to it.
 //! - [`arrivals`]: seeded processes of arriving requests.
 //! - [`goals`]: goal lines of benchmarks.
+//! - [`loopback`]: a server for the requests that actions make.
 //! - [`fixtures`]: eight portable actions, each driven by its input. They are all that is left without the
 //!   feature `host`, so that this crate builds as a guest.
 
@@ -17,6 +18,8 @@ pub mod backend_suite;
 pub mod fixtures;
 #[cfg(feature = "host")]
 pub mod goals;
+#[cfg(feature = "host")]
+pub mod loopback;
 #[cfg(feature = "host")]
 pub mod mock;
 #[cfg(feature = "host")]

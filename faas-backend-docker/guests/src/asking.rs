@@ -1,72 +1,12 @@
-//! Actions that make HTTP requests, by the library and past it.
+//! An action that makes requests past the library.
 
-use std::future::{Future, poll_fn};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
-use std::pin::Pin;
-use std::task::Poll;
 use std::time::Duration;
 
-use faas_core::{BoxError, Context, HttpRequest, action};
+use faas_core::{BoxError, action};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-
-/// Requests to make, all at once.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Fetch {
-    /// The requests.
-    pub requests: Vec<Asked>,
-}
-
-/// A request to make.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Asked {
-    /// Its method.
-    pub method: String,
-    /// Its URL.
-    pub url: String,
-    /// Its body.
-    #[serde(default)]
-    pub body: String,
-}
-
-type Fetching<'a> = Pin<Box<dyn Future<Output = Value> + Send + 'a>>;
-
-/// Makes HTTP requests, and tells what was answered or why nothing was.
-///
-/// # Errors
-/// None: what goes wrong with a request is told.
-#[action(memory = "32MiB")]
-pub async fn fetch(cx: &Context, input: Fetch) -> Result<Value, BoxError> {
-    tracing::info!("fetching");
-    let mut fetching: Vec<Fetching<'_>> = Vec::new();
-    for asked in input.requests {
-        let request = HttpRequest::new(asked.method, asked.url).with_body(asked.body);
-        fetching.push(Box::pin(async {
-            match cx.http(request).await {
-                Ok(answer) => json!({
-                    "status": answer.status, "name": answer.header("x-name"), "body": answer.text(),
-                }),
-                Err(error) => json!({ "error": error.to_string(), "kind": error.kind().as_str() }),
-            }
-        }));
-    }
-    let mut told = vec![Value::Null; fetching.len()];
-    poll_fn(|task| {
-        let mut waits = false;
-        for (place, fetching) in told.iter_mut().zip(&mut fetching) {
-            if place.is_null() {
-                match fetching.as_mut().poll(task) {
-                    Poll::Ready(answer) => *place = answer,
-                    Poll::Pending => waits = true,
-                }
-            }
-        }
-        if waits { Poll::Pending } else { Poll::Ready(()) }
-    })
-    .await;
-    Ok(Value::Array(told))
-}
 
 /// Bytes for the socket where the host makes requests.
 #[derive(Debug, Serialize, Deserialize)]

@@ -21,7 +21,9 @@ use faas_core::{BoxError, Context, action, actions};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-pub use self::asking::{fetch, forge};
+pub use faas_testkit::fixtures::fetch;
+
+pub use self::asking::forge;
 pub use self::ending::end;
 pub use self::printing::{flood, later};
 pub use self::seeking::{remember, seek};

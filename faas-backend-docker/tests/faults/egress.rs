@@ -3,9 +3,9 @@
 
 use faas_core::http::encode_request;
 use faas_core::{ActionSpec, Expect, HttpRequest, LocalBackend, MemoryMib, Outcome, Platform, Status};
+use faas_testkit::loopback::Server;
 use serde_json::{Value, json};
 
-use crate::server::Server;
 use crate::site::{Site, ground, millis, spec, until};
 use crate::watch::PATIENCE;
 

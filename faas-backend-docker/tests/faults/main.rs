@@ -40,7 +40,6 @@ mod puppets;
 mod script;
 mod scripted;
 mod secrets;
-mod server;
 mod site;
 mod sweep;
 mod watch;

@@ -2,15 +2,14 @@
 //!
 //! They have no state to initialise, unlike the fixtures of the testkit: an activation is instantiation and run.
 
-use std::future::Future;
 use std::hint::black_box;
-use std::pin::Pin;
-use std::task::Poll;
 use std::time::Duration;
 
-use faas_core::{BoxError, Context, HttpRequest, action, actions};
+use faas_core::{Context, action, actions};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+
+pub use faas_testkit::fixtures::fetch;
 
 actions![echo, touch, nap, spin, fill, grow, recurse, flood, fetch];
 
@@ -113,65 +112,4 @@ pub async fn flood(input: Flood) {
             }
         }
     }
-}
-
-/// Requests to make, all at once.
-#[derive(Serialize, Deserialize)]
-pub struct Fetch {
-    /// The requests.
-    pub requests: Vec<Asked>,
-}
-
-/// A request to make.
-#[derive(Serialize, Deserialize)]
-pub struct Asked {
-    /// Its method.
-    pub method: String,
-    /// Its URL.
-    pub url: String,
-    /// Its body.
-    #[serde(default)]
-    pub body: String,
-    /// The value of its header `x-asked`.
-    pub header: Option<String>,
-}
-
-type Fetching<'a> = Pin<Box<dyn Future<Output = Value> + Send + 'a>>;
-
-/// Makes HTTP requests, and tells what was answered or why nothing was.
-///
-/// # Errors
-/// None: what goes wrong with a request is told.
-#[action(memory = "32MiB")]
-pub async fn fetch(cx: &Context, input: Fetch) -> Result<Value, BoxError> {
-    let mut fetching: Vec<Fetching<'_>> = Vec::new();
-    for asked in input.requests {
-        let mut request = HttpRequest::new(asked.method, asked.url).with_body(asked.body);
-        if let Some(value) = asked.header {
-            request = request.with_header("x-asked", value);
-        }
-        fetching.push(Box::pin(async {
-            match cx.http(request).await {
-                Ok(answer) => json!({
-                    "status": answer.status, "name": answer.header("x-name"), "body": answer.text(),
-                }),
-                Err(error) => json!({ "error": error.to_string(), "kind": error.kind().as_str() }),
-            }
-        }));
-    }
-    let mut told = vec![Value::Null; fetching.len()];
-    std::future::poll_fn(|task| {
-        let mut waits = false;
-        for (place, fetching) in told.iter_mut().zip(&mut fetching) {
-            if place.is_null() {
-                match fetching.as_mut().poll(task) {
-                    Poll::Ready(answer) => *place = answer,
-                    Poll::Pending => waits = true,
-                }
-            }
-        }
-        if waits { Poll::Pending } else { Poll::Ready(()) }
-    })
-    .await;
-    Ok(Value::Array(told))
 }

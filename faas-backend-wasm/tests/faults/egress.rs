@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use faas_core::{ActionSpec, LocalBackend, Platform, Status};
+use faas_testkit::loopback::Server;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use crate::alone::{alone, peak_mib, until};
 use crate::guests::{self, OK, forever, times};
-use crate::server::Server;
 use crate::site::{Site, backend, built, millis, spec, timed};
 use crate::traps::{EXITED, guest_spec};
 

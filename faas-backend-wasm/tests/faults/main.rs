@@ -30,7 +30,6 @@ mod poisoned;
 mod refused;
 mod replies;
 mod reuse;
-mod server;
 mod site;
 mod starting;
 mod traps;

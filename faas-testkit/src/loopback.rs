@@ -1,16 +1,20 @@
-//! A small HTTP server on the loopback interface.
+//! A small HTTP server on the loopback interface, for tests of the requests that actions make.
+
+#![expect(clippy::missing_panics_doc, reason = "it is for tests, which panic where something is wrong")]
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufStream};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
-pub(crate) struct Server {
-    pub(crate) address: SocketAddr,
+/// A server that answers with what it is sent: on `/silent` never, on `/together/N` once so many requests wait for it,
+/// and on `/missing` with the status 404.
+pub struct Server {
+    /// Where it listens.
+    pub address: SocketAddr,
     seen: Arc<Seen>,
 }
 
@@ -25,7 +29,8 @@ struct Seen {
 }
 
 impl Server {
-    pub(crate) async fn start() -> Self {
+    /// Starts it on a port of its own.
+    pub async fn start() -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let server = Self { address, seen: Arc::default() };
@@ -43,22 +48,28 @@ impl Server {
         server
     }
 
-    pub(crate) fn url(&self, path: &str) -> String {
+    /// The URL of a path.
+    #[must_use]
+    pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
-    pub(crate) fn connections(&self) -> usize {
+    /// The connections so far.
+    #[must_use]
+    pub fn connections(&self) -> usize {
         self.seen.connections.load(Ordering::SeqCst)
     }
 
     /// The connections that have ended.
-    pub(crate) fn hung_up(&self) -> usize {
+    #[must_use]
+    pub fn hung_up(&self) -> usize {
         self.seen.hung_up.load(Ordering::SeqCst)
     }
 
     /// Heads and bodies of the requests.
-    pub(crate) fn requests(&self) -> Vec<String> {
-        self.seen.requests.lock().unwrap().clone()
+    #[must_use]
+    pub fn requests(&self) -> Vec<String> {
+        self.seen.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -74,16 +85,19 @@ async fn serve(stream: TcpStream, seen: &Seen) -> std::io::Result<()> {
             }
         }
         let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
-        let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
+        let mut body = vec![0; length.map_or(0, |length| length.parse().expect("a length"))];
         stream.read_exact(&mut body).await?;
-        seen.requests.lock().unwrap().push(format!("{head}{}", String::from_utf8_lossy(&body)));
+        seen.requests
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(format!("{head}{}", String::from_utf8_lossy(&body)));
         let path = head.split(' ').nth(1).unwrap_or_default();
         if path == "/silent" {
             let _ = stream.read_u8().await;
             return Ok(());
         }
         if let Some(count) = path.strip_prefix("/together/") {
-            let count: usize = count.parse().unwrap();
+            let count: usize = count.parse().expect("a number");
             seen.waiting.fetch_add(1, Ordering::SeqCst);
             seen.arrived.notify_waiters();
             loop {
