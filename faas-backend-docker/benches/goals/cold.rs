@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use faas_backend_docker::Hardening;
-use faas_core::{Backend, StartKind};
+use faas_backend_docker::{DockerBuilder, Hardening};
+use faas_core::{ActionSpec, Backend, PoolStats, StartKind};
 use faas_testkit::goals::{Goal, alternate};
 use futures_util::future::join_all;
 
@@ -36,57 +36,44 @@ pub(crate) fn docker_cold(ground: &Ground) {
 /// A start on a stem cell, against our cold start.
 pub(crate) fn docker_prewarmed(ground: &Ground) {
     const GOAL: Goal = Goal::at_most("docker_prewarmed", "ns", 0.2);
-    if !GOAL.is_wanted() {
-        return;
-    }
-    let runtime = current_thread();
-    let (cold, cold_backend) = runtime.block_on(app(builder(&ground.artifact, "cold"), fresh_echo()));
     let stems = builder(&ground.artifact, "stems").stems(1);
-    let (app, backend) = runtime.block_on(app(stems, fresh_echo()));
-    // The first activation tells the pool which stem cells it is to keep.
-    runtime.block_on(invoke(&app));
-    let ours = || {
-        runtime.block_on(async {
-            while backend.health().await.pool.is_some_and(|pool| pool.stems == 0) {
-                settled().await;
-            }
-            let begun = Instant::now();
-            let record = app.invoke("echo", ()).await.unwrap();
-            let took = begun.elapsed().as_nanos() as f64;
-            assert_eq!(record.start_kind, Some(StartKind::Prewarmed));
-            took
-        })
-    };
-    let floor = || {
-        runtime.block_on(async {
-            let took = invoke(&cold).await;
-            emptied(&*cold_backend).await;
-            took
-        })
-    };
-    print(&GOAL, alternate(PAIRS, ours, floor));
-    for app in [app, cold] {
-        runtime.block_on(app.shutdown(Duration::from_secs(30))).unwrap();
-    }
+    against_cold(ground, &GOAL, stems, fresh_echo(), StartKind::Prewarmed, |pool| pool.stems > 0);
 }
 
 /// Running in a container that was paused, against our cold start.
 pub(crate) fn docker_resume(ground: &Ground) {
     const GOAL: Goal = Goal::at_most("docker_resume", "ns", 0.2);
-    if !GOAL.is_wanted() {
+    let pausing = builder(&ground.artifact, "pause").pause_after(Some(Duration::from_millis(20)));
+    against_cold(ground, &GOAL, pausing, echo(), StartKind::Warm, |pool| pool.paused > 0);
+}
+
+/// An activation that starts in a faster way once the pool is ready for it, against our cold start.
+fn against_cold(
+    ground: &Ground,
+    goal: &Goal,
+    builder: DockerBuilder,
+    spec: ActionSpec,
+    kind: StartKind,
+    is_ready: fn(&PoolStats) -> bool,
+) {
+    if !goal.is_wanted() {
         return;
     }
     let runtime = current_thread();
-    let (cold, cold_backend) = runtime.block_on(app(builder(&ground.artifact, "cold"), fresh_echo()));
-    let pausing = builder(&ground.artifact, "pause").pause_after(Some(Duration::from_millis(20)));
-    let (app, backend) = runtime.block_on(app(pausing, echo()));
+    let (cold, cold_backend) = runtime.block_on(app(crate::builder(&ground.artifact, "cold"), fresh_echo()));
+    let (app, backend) = runtime.block_on(app(builder, spec));
+    // The first activation tells the pool what it is to keep.
     runtime.block_on(invoke(&app));
     let ours = || {
         runtime.block_on(async {
-            while backend.health().await.pool.is_some_and(|pool| pool.paused == 0) {
+            while !backend.health().await.pool.is_some_and(|pool| is_ready(&pool)) {
                 settled().await;
             }
-            invoke(&app).await
+            let begun = Instant::now();
+            let record = app.invoke("echo", ()).await.unwrap();
+            let took = begun.elapsed().as_nanos() as f64;
+            assert_eq!(record.start_kind, Some(kind));
+            took
         })
     };
     let floor = || {
@@ -96,7 +83,7 @@ pub(crate) fn docker_resume(ground: &Ground) {
             took
         })
     };
-    print(&GOAL, alternate(PAIRS, ours, floor));
+    print(goal, alternate(PAIRS, ours, floor));
     for app in [app, cold] {
         runtime.block_on(app.shutdown(Duration::from_secs(30))).unwrap();
     }
