@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use faas_core::guest::http::wire::{Init, InitValue, RunAction, encode_run};
+use faas_core::guest::http::wire::{Init, InitValue};
 use faas_core::log::{LogLine, Stream};
 use faas_core::outcome::MAX_RESULT;
 use faas_core::{ActionSpec, Entropy, Error, ErrorKind, Invocation, Outcome, RunOutput, Timestamp};
@@ -16,6 +16,7 @@ use serde_json::{Map, Value};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::asked::Asked;
 use crate::catalogue::Code;
 use crate::connection::{Connection, NoReply};
 use crate::container::{Container, Death, NOT_INITIALISED};
@@ -29,10 +30,8 @@ type Frames = BoxStream<'static, Result<LogFrame, Error>>;
 
 /// A container of another image that is bound to an action.
 pub(crate) struct Foreign {
-    spec: Arc<ActionSpec>,
+    asked: Asked,
     entropy: Arc<Entropy>,
-    name: String,
-    version: String,
     /// Whether it marks the end of an activation in its output.
     sentinels: bool,
     /// Its output. Where several activations run at once, it cannot be told whose it is, and nobody gets it.
@@ -83,14 +82,7 @@ impl Foreign {
             true => Some(Mutex::new(Follower::new(follow(container, began).await?, sentinels))),
             false => None,
         };
-        Ok(Self {
-            spec: Arc::clone(spec),
-            entropy: Arc::clone(entropy),
-            name: format!("/{}", spec.name),
-            version: spec.version.to_string(),
-            sentinels,
-            output,
-        })
+        Ok(Self { asked: Asked::new(spec), entropy: Arc::clone(entropy), sentinels, output })
     }
 
     /// Runs an invocation.
@@ -101,10 +93,10 @@ impl Foreign {
     ) -> Result<RunOutput, Error> {
         let mut connection = container.connection().await?;
         let began = self.entropy.wall_clock();
-        let limit = self.spec.limits.timeout;
+        let limit = self.asked.spec.limits.timeout;
         // By when all must be known: later, it is taken for one that did not stop.
         let end = Instant::now() + limit + KILLING;
-        let request = request("/run", self.body(invocation, began));
+        let request = request("/run", self.asked.body(invocation, began, None));
         match connection.request(request, MAX_RESULT + 1, Some(limit)).await {
             Ok(reply) => {
                 let outcome = of_run(&reply).ok_or_else(about_to_end)?;
@@ -134,18 +126,6 @@ impl Foreign {
         }
     }
 
-    fn body(&self, invocation: &Invocation, began: Timestamp) -> Bytes {
-        let limit = self.spec.limits.timeout;
-        let deadline = began.after(limit).millis().to_string();
-        let action = RunAction {
-            namespace: invocation.namespace(&self.spec),
-            name: &self.name,
-            version: &self.version,
-            deadline: &deadline,
-        };
-        encode_run(&invocation.payload, invocation.id, &action, None)
-    }
-
     async fn logs(
         &self,
         container: &Container,
@@ -155,7 +135,7 @@ impl Foreign {
     ) -> Vec<LogLine> {
         let Some(output) = &self.output else { return Vec::new() };
         let mut output = output.lock().await;
-        let lines = output.collect(began, self.spec.limits.logs, ending, end).await;
+        let lines = output.collect(began, self.asked.spec.limits.logs, ending, end).await;
         if !output.is_over() {
             return lines;
         }
@@ -163,7 +143,7 @@ impl Foreign {
         match timeout_at(end, follow(container, began)).await {
             Ok(Ok(frames)) => {
                 *output = Follower::new(frames, self.sentinels);
-                output.collect(began, self.spec.limits.logs, ending, end).await
+                output.collect(began, self.asked.spec.limits.logs, ending, end).await
             }
             Ok(Err(_)) | Err(_) => lines,
         }
@@ -175,7 +155,8 @@ impl Foreign {
         if self.output.is_none() {
             return Some(Vec::new());
         }
-        let left = left::lines(&container.engine, &container.id, None, began, false, self.spec.limits.logs);
+        let left =
+            left::lines(&container.engine, &container.id, None, began, false, self.asked.spec.limits.logs);
         let mut lines = timeout_at(end, left).await.ok()?.ok()?;
         lines.push(LogLine {
             at: lines.last().map_or(began, |line| line.at),

@@ -1,5 +1,6 @@
 #![doc = include_str!("docs.md")]
 
+mod asked;
 mod backend;
 mod builder;
 mod catalogue;

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use faas_core::context::Host;
-use faas_core::guest::http::wire::{Envelope, Init, InitValue, RunAction, RunExtra, encode_run};
+use faas_core::guest::http::wire::{Envelope, Init, InitValue, RunExtra};
 use faas_core::guest::http::{ENVELOPE, GUEST, VERSION};
 use faas_core::http::HttpClient;
+use faas_core::log::number_of_level;
 use faas_core::outcome::MAX_RESULT;
 use faas_core::{ActionSpec, Entropy, Error, ErrorKind, Invocation, Outcome, RunOutput, Timestamp};
 use http::header::{CONTENT_TYPE, HOST};
@@ -15,6 +16,7 @@ use http::{HeaderName, HeaderValue, Method, Request};
 use http_body_util::Full;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::asked::Asked;
 use crate::connection::{Connection, NoReply, Received};
 use crate::container::{Container, Death};
 use crate::egress::Egress;
@@ -27,12 +29,10 @@ const MAX_EXTRA: usize = 48 << 20;
 
 /// A Rust guest that is bound to an action.
 pub(crate) struct Own {
-    spec: Arc<ActionSpec>,
+    asked: Asked,
     entropy: Arc<Entropy>,
     /// Those that nobody uses now.
     connections: Mutex<Vec<Connection>>,
-    name: String,
-    version: String,
     _egress: Option<Egress>,
 }
 
@@ -77,11 +77,9 @@ impl Own {
             return Err(init_failed(text.to_owned()));
         }
         Ok(Self {
-            spec: Arc::clone(spec),
+            asked: Asked::new(spec),
             entropy: Arc::clone(entropy),
             connections: Mutex::new(vec![connection]),
-            name: format!("/{}", spec.name),
-            version: spec.version.to_string(),
             _egress: egress,
         })
     }
@@ -94,9 +92,9 @@ impl Own {
     ) -> Result<RunOutput, Error> {
         let mut connection = self.connection(container).await?;
         let began = self.entropy.wall_clock();
-        let limit = self.spec.limits.timeout;
+        let limit = self.asked.spec.limits.timeout;
         let end = Instant::now() + limit + GRACE + KILLING;
-        let logs = usize::try_from(self.spec.limits.logs).unwrap_or(usize::MAX);
+        let logs = usize::try_from(self.asked.spec.limits.logs).unwrap_or(usize::MAX);
         // Each byte of a line may become six in JSON.
         let most = MAX_RESULT.saturating_add(logs.saturating_mul(6)).saturating_add(MAX_EXTRA);
         let request = request("/run", self.body(invocation, began));
@@ -132,21 +130,14 @@ impl Own {
     }
 
     fn body(&self, invocation: &Invocation, began: Timestamp) -> Bytes {
-        let limit = self.spec.limits.timeout;
-        let deadline = began.after(limit).millis().to_string();
-        let action = RunAction {
-            namespace: invocation.namespace(&self.spec),
-            name: &self.name,
-            version: &self.version,
-            deadline: &deadline,
-        };
+        let limit = self.asked.spec.limits.timeout;
         let extra = RunExtra {
             attempt: invocation.attempt,
-            level: RunExtra::level_of(invocation.log_level),
+            level: number_of_level(invocation.log_level),
             remaining: u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX),
             seed: self.entropy.random(),
         };
-        encode_run(&invocation.payload, invocation.id, &action, Some(&extra))
+        self.asked.body(invocation, began, Some(&extra))
     }
 
     /// The guest ended, or broke its connection. All must be known by `end`: later, it is taken for one that did not stop.
@@ -181,7 +172,7 @@ impl Own {
             tracing::debug!(%error, "a container that is overdue could not be killed");
         }
         let logs = logs.unwrap_or_default();
-        Ok(done(Outcome::timed_out(self.spec.limits.timeout), logs))
+        Ok(done(Outcome::timed_out(self.asked.spec.limits.timeout), logs))
     }
 
     /// What the activation has printed.
@@ -191,7 +182,7 @@ impl Own {
         invocation: &Invocation,
         began: Timestamp,
     ) -> Vec<faas_core::log::LogLine> {
-        let limits = &self.spec.limits;
+        let limits = &self.asked.spec.limits;
         if limits.logs == 0 {
             return Vec::new();
         }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use tracing::level_filters::LevelFilter;
 
 use crate::units::Timestamp;
 
@@ -37,6 +38,28 @@ impl fmt::Display for LogLine {
         };
         write!(f, "{:<30} {stream}: {}", self.at.to_string(), self.text)
     }
+}
+
+/// The level of a number, as hosts and guests tell each other which lines are recorded: 0 for none and 1 for errors, to 5
+/// for everything.
+#[must_use]
+pub const fn level_of_number(number: u32) -> LevelFilter {
+    match number {
+        0 => LevelFilter::OFF,
+        1 => LevelFilter::ERROR,
+        2 => LevelFilter::WARN,
+        3 => LevelFilter::INFO,
+        4 => LevelFilter::DEBUG,
+        _ => LevelFilter::TRACE,
+    }
+}
+
+/// The number of a level; see [`level_of_number`].
+#[must_use]
+pub fn number_of_level(level: LevelFilter) -> u8 {
+    let levels =
+        [LevelFilter::ERROR, LevelFilter::WARN, LevelFilter::INFO, LevelFilter::DEBUG, LevelFilter::TRACE];
+    levels.iter().fold(0, |number, one| number + u8::from(level >= *one))
 }
 
 /// The most lines that one activation keeps, so that a flood of empty lines stays small. Arbitrary.
@@ -254,6 +277,17 @@ mod tests {
         assert_eq!(kept, [("one", 4), ("", 0), ("two is", 22)]);
         assert_eq!(splitter.end(), Some(RawLine { bytes: b"rest".to_vec(), length: 4 }));
         assert_eq!(splitter.end(), None);
+    }
+
+    #[test]
+    fn levels_keep_their_number() {
+        for (number, level) in (0..).zip([LevelFilter::OFF, LevelFilter::ERROR, LevelFilter::WARN]) {
+            assert_eq!(number_of_level(level), number);
+        }
+        for number in 0..=5 {
+            assert_eq!(number_of_level(level_of_number(number.into())), number);
+        }
+        assert_eq!((number_of_level(LevelFilter::TRACE), level_of_number(5)), (5, LevelFilter::TRACE));
     }
 
     #[test]

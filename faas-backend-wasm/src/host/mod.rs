@@ -15,7 +15,7 @@ use faas_core::context::Emitted;
 use faas_core::guest::wasi::HEADER;
 use faas_core::guest::wasi::Reply as ReplyKind;
 use faas_core::http::HttpClient;
-use faas_core::log::{LogLine, RawLine, Stream};
+use faas_core::log::{LogLine, RawLine, Stream, number_of_level};
 use faas_core::{ActionSpec, ActivationId, Entropy, Error, Invocation, Payload, Timestamp};
 use tokio::time::Instant;
 use tracing::level_filters::LevelFilter;
@@ -196,14 +196,7 @@ impl HostState {
     /// The header of the call, as `ABI.md` lays it out.
     fn header(&self) -> [u8; HEADER] {
         let limits = &self.action.spec.limits;
-        let level = match self.call.log_level {
-            LevelFilter::OFF => 0_u32,
-            LevelFilter::ERROR => 1,
-            LevelFilter::WARN => 2,
-            LevelFilter::INFO => 3,
-            LevelFilter::DEBUG => 4,
-            _ => 5,
-        };
+        let level = u32::from(number_of_level(self.call.log_level));
         let length = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
         let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let mut header = [0; HEADER];

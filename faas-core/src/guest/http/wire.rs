@@ -13,7 +13,7 @@ use crate::action::ActionSpec;
 use crate::activation::ActivationId;
 use crate::context::Emitted;
 use crate::error::{Error, ErrorKind};
-use crate::log::LogLine;
+use crate::log::{LogLine, level_of_number};
 use crate::outcome::{MAX_RESULT, Outcome, Status};
 use crate::payload::Payload;
 
@@ -94,27 +94,7 @@ impl RunExtra {
     /// The level as `tracing` has it.
     #[must_use]
     pub const fn log_level(&self) -> LevelFilter {
-        match self.level {
-            0 => LevelFilter::OFF,
-            1 => LevelFilter::ERROR,
-            2 => LevelFilter::WARN,
-            3 => LevelFilter::INFO,
-            4 => LevelFilter::DEBUG,
-            _ => LevelFilter::TRACE,
-        }
-    }
-
-    /// The number of a level.
-    #[must_use]
-    pub fn level_of(filter: LevelFilter) -> u8 {
-        let levels = [
-            LevelFilter::ERROR,
-            LevelFilter::WARN,
-            LevelFilter::INFO,
-            LevelFilter::DEBUG,
-            LevelFilter::TRACE,
-        ];
-        levels.iter().fold(0, |number, level| number + u8::from(filter >= *level))
+        level_of_number(self.level as u32)
     }
 
     /// The time that the action has.
@@ -315,15 +295,5 @@ mod tests {
         let foreign: serde_json::Map<_, _> =
             serde_json::from_slice(&encode_run(&payload, id, &action, None)).unwrap();
         assert!(foreign.iter().all(|(key, value)| key == "value" || value.is_string()), "{foreign:?}");
-    }
-
-    #[test]
-    fn levels_keep_their_number() {
-        for (number, filter) in (0..).zip([LevelFilter::OFF, LevelFilter::ERROR, LevelFilter::WARN]) {
-            assert_eq!(RunExtra::level_of(filter), number);
-        }
-        let extra =
-            RunExtra { attempt: 1, level: RunExtra::level_of(LevelFilter::TRACE), remaining: 0, seed: 0 };
-        assert_eq!((extra.level, extra.log_level()), (5, LevelFilter::TRACE));
     }
 }

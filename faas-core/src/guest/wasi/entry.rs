@@ -18,7 +18,7 @@ use crate::context::Host;
 use crate::guest::bound::Asked;
 use crate::guest::executor::{self, Sleep};
 use crate::guest::{Call, Guest, Spec};
-use crate::log::Stream;
+use crate::log::{Stream, level_of_number};
 use crate::outcome::{Outcome, Status};
 use crate::payload::Payload;
 use crate::units::Timestamp;
@@ -150,14 +150,7 @@ impl Header {
     }
 
     fn log_level(&self) -> LevelFilter {
-        match self.word(24) {
-            0 => LevelFilter::OFF,
-            1 => LevelFilter::ERROR,
-            2 => LevelFilter::WARN,
-            3 => LevelFilter::INFO,
-            4 => LevelFilter::DEBUG,
-            _ => LevelFilter::TRACE,
-        }
+        level_of_number(self.word(24))
     }
 }
 
