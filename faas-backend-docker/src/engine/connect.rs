@@ -33,9 +33,7 @@ pub(crate) struct Connected {
 
 /// Connects to the engine at `host` or, if that is not told, to the first of the usual ones that answers.
 pub(crate) async fn connect(host: Option<&str>, patience: Duration) -> Result<Connected, Error> {
-    let named =
-        host.map(str::to_owned).or_else(|| env::var(DOCKER_HOST).ok().filter(|host| !host.is_empty()));
-    if let Some(host) = named {
+    if let Some(host) = named(host) {
         return greet(&host, patience).await;
     }
     let mut tried = Vec::new();
@@ -54,6 +52,18 @@ pub(crate) async fn connect(host: Option<&str>, patience: Duration) -> Result<Co
         tried => format!("no container engine answers: {}", tried.join("; ")),
     };
     Err(Error::new(ErrorKind::Unavailable, text))
+}
+
+/// The engine's address, where it was told: in the configuration or in the environment.
+fn named(host: Option<&str>) -> Option<String> {
+    host.map(str::to_owned).or_else(|| env::var(DOCKER_HOST).ok().filter(|host| !host.is_empty()))
+}
+
+/// What to tell somebody who has waited for `patience` in vain.
+pub(crate) fn silent(host: Option<&str>, patience: Duration) -> Error {
+    let address = named(host).map(|host| format!(" at {host}")).unwrap_or_default();
+    let text = format!("the container engine{address} does not answer within {patience:?}");
+    Error::new(ErrorKind::Unavailable, text)
 }
 
 /// Where an engine listens: the user's own, Podman's of the user, the system's, Podman's of the system.
@@ -90,13 +100,8 @@ async fn greet(address: &str, patience: Duration) -> Result<Connected, Error> {
     }
     let docker = docker.map_err(unreachable)?.with_timeout(Duration::from_secs(secs));
     let limit = GREETING.min(patience);
-    let docker = match timeout(limit, docker.negotiate_version()).await {
-        Ok(greeted) => greeted.map_err(unreachable)?,
-        Err(_) => {
-            let text = format!("the container engine at {address} does not answer within {limit:?}");
-            return Err(Error::new(ErrorKind::Unavailable, text));
-        }
-    };
+    let greeted = timeout(limit, docker.negotiate_version()).await;
+    let docker = greeted.map_err(|_| silent(Some(address), limit))?.map_err(unreachable)?;
     let version = docker.client_version();
     tracing::debug!(address, version.major_version, version.minor_version, "connected to a container engine");
     if (version.major_version, version.minor_version) < OLDEST {

@@ -44,9 +44,7 @@ impl Engine {
             self.connected.get_or_try_init(|| connect::connect(self.host.as_deref(), self.patience));
         // Each of many who come at once would try in turn.
         let in_time = timeout(self.patience, connected).await;
-        in_time.unwrap_or_else(|_| {
-            Err(Error::new(ErrorKind::Unavailable, "the container engine does not answer in time"))
-        })
+        in_time.unwrap_or_else(|_| Err(connect::silent(self.host.as_deref(), self.patience)))
     }
 
     async fn docker(&self) -> Result<&Docker, Error> {
