@@ -171,7 +171,7 @@ pub use http::{Egress, HttpRequest, HttpResponse};
 #[cfg(feature = "host")]
 pub use http::HttpClient;
 
-#[cfg(feature = "http")]
+#[cfg(feature = "http-client")]
 pub use http::NetworkClient;
 
 #[cfg(feature = "host")]

@@ -179,7 +179,7 @@ impl LineSplitter {
     }
 
     /// What is kept of the line that has begun and not ended.
-    #[cfg(all(feature = "guest-http", unix))]
+    #[cfg(all(any(feature = "guest-http", feature = "guest-lambda"), unix))]
     pub(crate) fn begun(&self) -> &[u8] {
         &self.bytes
     }

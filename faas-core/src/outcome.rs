@@ -147,7 +147,7 @@ impl Outcome {
     }
 
     /// The failure of that class whose result a guest encoded: an object with the field `error`.
-    #[cfg(feature = "guest-http")]
+    #[cfg(any(feature = "guest-http", feature = "lambda-wire"))]
     pub(crate) fn from_failure(status: Status, result: Bytes) -> Result<Self, crate::error::Error> {
         match Payload::from_json(result)?.to_value() {
             Value::Object(mut fields) if fields.contains_key("error") => {

@@ -9,6 +9,10 @@ mod capture;
 mod executor;
 #[cfg(all(feature = "guest-http", unix))]
 pub mod http;
+#[cfg(feature = "lambda-wire")]
+pub mod lambda;
+#[cfg(all(any(feature = "guest-http", feature = "guest-lambda"), unix))]
+mod process;
 #[cfg(feature = "guest-wasi")]
 pub mod wasi;
 

@@ -8,20 +8,18 @@
 //! Bodies are whole, never streamed, and bounded by [`MAX_BODY`]. No redirect is followed, since it may lead to a
 //! host that is not granted: an action sees the answer and its `location`.
 
-#[cfg(feature = "host")]
 mod client;
 mod egress;
 mod message;
-#[cfg(feature = "http")]
+#[cfg(feature = "http-client")]
 mod network;
 mod target;
 mod wire;
 
-#[cfg(feature = "host")]
 pub use self::client::HttpClient;
 pub use self::egress::{Egress, check_pattern};
 pub use self::message::{HttpRequest, HttpResponse};
-#[cfg(feature = "http")]
+#[cfg(feature = "http-client")]
 pub use self::network::NetworkClient;
 pub use self::wire::{decode_request, decode_response, encode_request, encode_response};
 

@@ -14,13 +14,19 @@ use crate::process;
 const CORE_LIMIT: usize = 12;
 
 /// The guests: the features of core that make one, its target, and what must not be in its tree. A program in a
-/// container serves HTTP, for which it has a runtime of one thread; but no client, and no TLS.
-const GUESTS: [(&str, &str, &[&str]); 2] = [
+/// container serves HTTP, for which it has a runtime of one thread; but no client, and no TLS. A Lambda function has these
+/// for the requests of its action.
+const GUESTS: [(&str, &str, &[&str]); 3] = [
     ("macros,guest-wasi", "wasm32-wasip1", &["tokio", "bollard", "wasmtime", "hyper", "reqwest", "mio"]),
     (
         "macros,guest-http",
         "x86_64-unknown-linux-musl",
         &["bollard", "wasmtime", "reqwest", "rustls", "hyper-rustls", "arc-swap", "chrono", "governor"],
+    ),
+    (
+        "macros,guest-lambda",
+        "x86_64-unknown-linux-musl",
+        &["bollard", "wasmtime", "reqwest", "tracing-subscriber", "arc-swap", "chrono", "governor"],
     ),
 ];
 

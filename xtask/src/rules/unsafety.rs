@@ -10,7 +10,7 @@ const PLACES: [&str; 4] = [
     // Imports of a Wasm module are foreign functions.
     "faas-core/src/guest/wasi/abi.rs",
     // The C library has its callers vouch for what runs when a program ends.
-    "faas-core/src/guest/http/ending.rs",
+    "faas-core/src/guest/process/ending.rs",
     // The engine has its caller vouch for compiled code.
     "faas-backend-wasm/src/cache/load.rs",
     // The floor of the goals does the same.

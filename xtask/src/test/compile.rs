@@ -8,8 +8,12 @@ use crate::tools::{self, Component};
 use crate::workspace::Workspace;
 
 /// What is built as a guest, and the features that an action turns on there.
-const GUESTS: [(&str, &str); 3] =
-    [("faas-core", "macros,guest-wasi"), ("faas-core", "macros,guest-http"), ("faas-testkit", "")];
+const GUESTS: [(&str, &str); 4] = [
+    ("faas-core", "macros,guest-wasi"),
+    ("faas-core", "macros,guest-http"),
+    ("faas-core", "macros,guest-lambda"),
+    ("faas-testkit", ""),
+];
 
 /// Checks that every file is formatted.
 pub(crate) fn format(workspace: &Workspace) -> Result<Outcome> {

@@ -33,7 +33,7 @@ impl Server {
         let bound = self.bind(init);
         let failed = |text: String| {
             if !enveloped {
-                self.output.seal();
+                self.seal();
             }
             Answer::error(StatusCode::BAD_GATEWAY, text)
         };

@@ -8,10 +8,8 @@
 //! # Source
 //! Apache OpenWhisk's action interface, and how its Node.js and Go proxies answer.
 
-mod ending;
-mod host;
+mod egress;
 mod init;
-mod output;
 mod run;
 mod server;
 mod start;
@@ -36,6 +34,9 @@ pub const GUEST: &str = "x-faas-guest";
 
 /// The version of what this library adds to OpenWhisk's interface.
 pub const VERSION: &str = "1";
+
+/// The same, as artifacts tell it.
+const ABI: u32 = 1;
 
 /// What stands at the end of an activation's output, on both streams. Source: OpenWhisk.
 pub const SENTINEL: &str = "XXX_THE_END_OF_A_WHISK_ACTIVATION_XXX";

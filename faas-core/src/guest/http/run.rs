@@ -1,6 +1,5 @@
 //! `POST /run`: runs the action once.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,9 +8,9 @@ use http::StatusCode;
 use super::server::{Answer, Server};
 use super::wire::{Envelope, Run, RunExtra};
 use crate::activation::ActivationId;
-use crate::context::{Context, Host};
-use crate::guest::{Call, Guest, Reply, Running};
-use crate::outcome::{Outcome, Status};
+use crate::context::Host;
+use crate::guest::{Call, Reply, process};
+use crate::outcome::Status;
 use crate::payload::Payload;
 
 /// The time that a run has whose host says nothing of it. Source: the longest timeout of OpenWhisk's deployments.
@@ -26,12 +25,12 @@ impl Server {
             Ok(call) => call,
             Err(text) => return Answer::error(StatusCode::BAD_REQUEST, text),
         };
-        let reply = self.reply(guest, call).await;
+        let reply = process::run(guest, call, &self.host, self.output).await;
         if enveloped {
             let (header, body) = Envelope::pack(reply);
             return Answer { status: StatusCode::OK, envelope: Some(header), body };
         }
-        self.output.seal();
+        self.seal();
         plain(reply)
     }
 
@@ -67,47 +66,6 @@ impl Server {
         let left = deadline.map(|deadline| deadline.saturating_sub(self.host.wall().millis()));
         let left = left.map_or(LONGEST, Duration::from_millis);
         u64::try_from(left.as_nanos()).unwrap_or(u64::MAX)
-    }
-
-    /// Runs the action until its deadline.
-    async fn reply(&self, guest: &Guest, call: Call) -> Reply {
-        let limit = guest.spec().limits.timeout;
-        let left = call.deadline.saturating_sub(self.host.monotonic());
-        let cx = guest.context(&call);
-        let began = self.output.begin(Arc::clone(&cx.0));
-        let deadline = tokio::time::sleep(left);
-        let reply = if guest.spec().blocking {
-            run_blocking(&cx, call, deadline, limit).await
-        } else {
-            let running = cx.0.bound.run(cx.clone(), call);
-            run_here(running, deadline, limit).await
-        };
-        drop(began);
-        reply
-    }
-}
-
-async fn run_here(mut running: Running<'_>, deadline: tokio::time::Sleep, limit: Duration) -> Reply {
-    tokio::select! {
-        biased;
-        reply = &mut running => return reply,
-        () = deadline => {}
-    }
-    running.abandon(Outcome::timed_out(limit))
-}
-
-/// Runs on a thread of its own; what is left there after the deadline goes on unheard, and ends with the sandbox.
-async fn run_blocking(cx: &Context, call: Call, deadline: tokio::time::Sleep, limit: Duration) -> Reply {
-    let bound = Arc::clone(&cx.0.bound);
-    let runtime = tokio::runtime::Handle::current();
-    let context = cx.clone();
-    let thread = tokio::task::spawn_blocking(move || runtime.block_on(bound.run(context, call)));
-    tokio::select! {
-        biased;
-        reply = thread => reply.unwrap_or_else(|error| {
-            cx.close(Outcome::internal_error(format!("the action's thread was lost: {error}")))
-        }),
-        () = deadline => cx.close(Outcome::timed_out(limit)),
     }
 }
 

@@ -14,17 +14,17 @@ use hyper_util::rt::TokioIo;
 use serde_json::json;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::host::GuestHost;
-use super::output::Output;
 use super::wire::MAX_REQUEST;
-use super::{ENVELOPE, GUEST, VERSION};
+use super::{ENVELOPE, GUEST, SENTINEL, VERSION};
 use crate::action::ActionSet;
 use crate::guest::Guest;
+use crate::guest::process::{Output, ProcessHost};
+use crate::log::Stream;
 
 /// What this program serves: one action, once it is initialised.
 pub(super) struct Server {
     pub(super) actions: fn() -> ActionSet,
-    pub(super) host: Arc<GuestHost>,
+    pub(super) host: Arc<ProcessHost>,
     pub(super) output: &'static Output,
     /// Held by the first initialisation, whatever comes of it.
     pub(super) begun: OnceLock<()>,
@@ -63,7 +63,7 @@ impl Answer {
 }
 
 impl Server {
-    pub(super) fn new(actions: fn() -> ActionSet, host: GuestHost, output: &'static Output) -> Self {
+    pub(super) fn new(actions: fn() -> ActionSet, host: ProcessHost, output: &'static Output) -> Self {
         Self { actions, host: Arc::new(host), output, begun: OnceLock::new(), guest: OnceLock::new() }
     }
 
@@ -79,6 +79,13 @@ impl Server {
         });
         // A connection that breaks is the business of who was connected.
         let _ = http1::Builder::new().serve_connection(TokioIo::new(connection), service).await;
+    }
+
+    /// Shows on both streams that an activation has ended, to hosts that read them.
+    pub(super) fn seal(&self) {
+        let line = format!("{SENTINEL}\n");
+        self.output.write(Stream::Stdout, line.as_bytes());
+        self.output.write(Stream::Stderr, line.as_bytes());
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Answer {

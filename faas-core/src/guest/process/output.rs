@@ -14,7 +14,6 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::stdio::{dup2_stderr, dup2_stdout};
 
-use super::SENTINEL;
 use crate::activation::ActivationId;
 use crate::context::ContextInner;
 use crate::log::{LineSplitter, LogLine, RawLine, Stream};
@@ -26,7 +25,7 @@ const CHUNK: usize = 64 << 10;
 const LONGEST: usize = 16 << 10;
 
 /// The program's output. There is one.
-pub(super) struct Output {
+pub(in crate::guest) struct Output {
     /// What standard output and standard error were, in this order.
     outside: [File; 2],
     inside: Mutex<Inside>,
@@ -47,14 +46,14 @@ struct Source {
 }
 
 /// The descriptors that the program reads its output from and shows it on, by pairs.
-pub(super) type Descriptors = [(RawFd, RawFd); 2];
+pub(in crate::guest) type Descriptors = [(RawFd, RawFd); 2];
 
 /// How often the lock is tried by who ends the program. Arbitrary: it is held for as long as it takes to read a pipe.
 const TRIES: u32 = 1000;
 
 impl Output {
     /// Takes standard output and standard error over, and begins to read them.
-    pub(super) fn take() -> io::Result<&'static Self> {
+    pub(in crate::guest) fn take() -> io::Result<&'static Self> {
         static OUTPUT: OnceLock<Output> = OnceLock::new();
         let outside =
             [File::from(rustix::io::dup(io::stdout())?), File::from(rustix::io::dup(io::stderr())?)];
@@ -73,14 +72,22 @@ impl Output {
         Ok(output)
     }
 
-    pub(super) fn descriptors(&self) -> Descriptors {
+    /// Makes standard output and standard error again what they were, for the program that follows this one.
+    #[cfg(feature = "guest-lambda")]
+    pub(in crate::guest) fn give_back(&self) -> io::Result<()> {
+        dup2_stdout(&self.outside[0])?;
+        dup2_stderr(&self.outside[1])?;
+        Ok(())
+    }
+
+    pub(in crate::guest) fn descriptors(&self) -> Descriptors {
         let inside = self.lock();
         [0, 1].map(|n: usize| (inside.sources[n].pipe.as_raw_fd(), self.outside[n].as_raw_fd()))
     }
 
     /// Calls `show` with what was read of a line and not shown yet, for each stream, while nobody reads more. A signal
     /// handler may call it: it allocates nothing, and whoever does not release the lock is not waited for.
-    pub(super) fn unshown(&self, show: impl Fn(usize, &[u8])) {
+    pub(in crate::guest) fn unshown(&self, show: impl Fn(usize, &[u8])) {
         let inside = (0..TRIES).find_map(|_| match self.inside.try_lock() {
             Ok(inside) => Some(inside),
             Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
@@ -95,12 +102,12 @@ impl Output {
     }
 
     /// Has lines shown with the activation that they belong to from now on.
-    pub(super) fn label(&self) {
+    pub(in crate::guest) fn label(&self) {
         let _ = self.labelled.set(());
     }
 
     /// Counts an activation in: what is printed from now on is its own, unless others run beside it.
-    pub(super) fn begin(&'static self, activation: Arc<ContextInner>) -> Began {
+    pub(in crate::guest) fn begin(&'static self, activation: Arc<ContextInner>) -> Began {
         let mut inside = self.lock();
         self.read(&mut inside);
         inside.running.push(Arc::clone(&activation));
@@ -108,7 +115,7 @@ impl Output {
     }
 
     /// Has what was printed so far reach the log; at the `end` of an activation also a line that has no end.
-    pub(super) fn settle(&self, end: bool) {
+    pub(in crate::guest) fn settle(&self, end: bool) {
         let mut inside = self.lock();
         self.read(&mut inside);
         if end {
@@ -121,7 +128,7 @@ impl Output {
     }
 
     /// Shows a line of an activation outside.
-    pub(super) fn show(&self, activation: ActivationId, line: &LogLine) {
+    pub(in crate::guest) fn show(&self, activation: ActivationId, line: &LogLine) {
         let text = match self.labelled.get() {
             Some(()) => format!("{activation} {} {}\n", line.at, line.text),
             None => format!("{}\n", line.text),
@@ -129,15 +136,8 @@ impl Output {
         self.write(line.stream, text.as_bytes());
     }
 
-    /// Shows on both streams that an activation has ended, to hosts that read them.
-    pub(super) fn seal(&self) {
-        let line = format!("{SENTINEL}\n");
-        self.write(Stream::Stdout, line.as_bytes());
-        self.write(Stream::Stderr, line.as_bytes());
-    }
-
     /// Shows what belongs to no activation.
-    pub(super) fn write(&self, stream: Stream, bytes: &[u8]) {
+    pub(in crate::guest) fn write(&self, stream: Stream, bytes: &[u8]) {
         let mut file = match stream {
             Stream::Stdout => &self.outside[0],
             Stream::Stderr => &self.outside[1],
@@ -222,7 +222,7 @@ fn room(running: &[Arc<ContextInner>]) -> usize {
 }
 
 /// An activation that is counted in. Dropping it counts it out.
-pub(super) struct Began {
+pub(in crate::guest) struct Began {
     output: &'static Output,
     activation: Arc<ContextInner>,
 }

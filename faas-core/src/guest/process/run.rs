@@ -1,0 +1,112 @@
+//! Running an action until its deadline.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+use super::{Output, ProcessHost};
+use crate::context::{Context, Host};
+use crate::guest::{Call, Guest, Reply, Running};
+use crate::outcome::Outcome;
+
+/// How long after its deadline an action on a thread of its own may take to stop by itself, and to be dropped, before
+/// it is given up. Arbitrary.
+#[cfg(feature = "guest-lambda")]
+const GRACE: Duration = Duration::from_millis(50);
+
+/// Runs the action on this thread, or on one of its own if it blocks. One that never awaits holds the program up: the
+/// host has to end it.
+#[cfg(feature = "guest-http")]
+pub(in crate::guest) async fn run(
+    guest: &Guest,
+    call: Call,
+    host: &ProcessHost,
+    output: &'static Output,
+) -> Reply {
+    let limit = guest.spec().limits.timeout;
+    let deadline = deadline(&call, host);
+    let cx = guest.context(&call);
+    let began = output.begin(Arc::clone(&cx.0));
+    let reply = if guest.spec().blocking {
+        let (bound, context) = (Arc::clone(&cx.0.bound), cx.clone());
+        let code = async move { bound.run(context, call).await };
+        // What is left on its thread goes on unheard, and ends with the sandbox.
+        answered(&cx, aside(code), deadline, limit).await
+    } else {
+        run_here(cx.0.bound.run(cx.clone(), call), deadline, limit).await
+    };
+    drop(began);
+    reply
+}
+
+/// Runs the action on a thread of its own, so that the program answers in time whatever the action does. What does not
+/// stop goes on unheard.
+#[cfg(feature = "guest-lambda")]
+pub(in crate::guest) async fn run_aside(
+    guest: &Guest,
+    call: Call,
+    host: &ProcessHost,
+    output: &'static Output,
+) -> Reply {
+    let limit = guest.spec().limits.timeout;
+    let deadline = deadline(&call, host);
+    let cx = guest.context(&call);
+    let began = output.begin(Arc::clone(&cx.0));
+    let (bound, context) = (Arc::clone(&cx.0.bound), cx.clone());
+    let code = async move { run_here(bound.run(context, call), deadline, limit).await };
+    let reply = answered(&cx, aside(code), deadline + GRACE, limit).await;
+    drop(began);
+    reply
+}
+
+/// Builds the action's state on a thread of its own, within the action's timeout.
+///
+/// # Errors
+/// The developer error of an initialisation that failed, or took too long.
+#[cfg(feature = "guest-lambda")]
+pub(in crate::guest) async fn init_aside(guest: &Arc<Guest>) -> Result<(), Outcome> {
+    let limit = guest.spec().limits.timeout;
+    let building = Arc::clone(guest);
+    let code = async move { tokio::time::timeout(limit, building.init()).await };
+    tokio::select! {
+        biased;
+        built = aside(code) => built?.unwrap_or_else(|_| Err(Outcome::init_timed_out(limit))),
+        () = tokio::time::sleep(limit + GRACE) => Err(Outcome::init_timed_out(limit)),
+    }
+}
+
+/// The reply of a run on another thread or, once its deadline is over, that it ran out of time.
+async fn answered(
+    cx: &Context,
+    run: impl Future<Output = Result<Reply, Outcome>>,
+    deadline: Instant,
+    limit: Duration,
+) -> Reply {
+    tokio::select! {
+        biased;
+        reply = run => reply.unwrap_or_else(|lost| cx.close(lost)),
+        () = sleep_until(deadline) => cx.close(Outcome::timed_out(limit)),
+    }
+}
+
+/// Runs it on another thread; an error when that is lost.
+async fn aside<T: Send + 'static>(code: impl Future<Output = T> + Send + 'static) -> Result<T, Outcome> {
+    let runtime = tokio::runtime::Handle::current();
+    let done = tokio::task::spawn_blocking(move || runtime.block_on(code)).await;
+    done.map_err(|error| Outcome::internal_error(format!("the action's thread was lost: {error}")))
+}
+
+/// When the run of `call` has to end, on the runtime's clock.
+fn deadline(call: &Call, host: &ProcessHost) -> Instant {
+    Instant::now() + call.deadline.saturating_sub(host.monotonic())
+}
+
+async fn run_here(mut running: Running<'_>, deadline: Instant, limit: Duration) -> Reply {
+    tokio::select! {
+        biased;
+        reply = &mut running => return reply,
+        () = sleep_until(deadline) => {}
+    }
+    running.abandon(Outcome::timed_out(limit))
+}
