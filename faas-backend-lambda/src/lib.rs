@@ -1,4 +1,10 @@
-//! Runs faas actions as AWS Lambda functions, over aws-sdk-lambda.
-//!
-//! The crate reserves its place in the workspace: it holds no backend yet. It will implement
-//! the backend seam of `faas-core` and pass the conformance suite of `faas-testkit`.
+#![doc = include_str!("docs.md")]
+
+mod artifact;
+mod function;
+#[cfg(all(feature = "local", target_os = "linux"))]
+mod local;
+mod message;
+
+#[cfg(all(feature = "local", target_os = "linux"))]
+pub use self::local::{LambdaLocalBackend, LambdaLocalBuilder};

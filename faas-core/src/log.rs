@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use tracing::level_filters::LevelFilter;
 
+use crate::activation::ActivationId;
 use crate::units::Timestamp;
 
 /// The stream that a log line belongs to.
@@ -145,6 +146,27 @@ impl LogBuffer {
     pub fn into_lines(self) -> Vec<LogLine> {
         self.lines
     }
+}
+
+/// Puts the activation and the time before a line, as guests show it to whoever looks at their sandbox from outside.
+#[must_use]
+pub fn label(activation: ActivationId, line: &LogLine) -> String {
+    format!("{activation} {} {}", line.at, line.text)
+}
+
+/// Reads a line that [`label`] has labelled: the activation, the time and the text.
+///
+/// ```
+/// use faas_core::log::read_label;
+/// assert_eq!(read_label("an ordinary line"), None);
+/// let (_, _, text) = read_label("0000000000000000000000000000000f 2026-01-01T00:00:00.000000000Z hello").unwrap();
+/// assert_eq!(text, "hello");
+/// ```
+#[must_use]
+pub fn read_label(line: &str) -> Option<(ActivationId, Timestamp, &str)> {
+    let (id, rest) = line.split_once(' ')?;
+    let (at, text) = rest.split_once(' ')?;
+    Some((id.parse().ok()?, at.parse().ok()?, text))
 }
 
 /// Splits what a stream writes into lines, keeping no more of a line than anybody will read.
@@ -293,6 +315,18 @@ mod tests {
     #[test]
     fn control_characters_are_inert() {
         assert_eq!(texts(100, &["a\x1b[31mred\nnext\u{7f}\tend"]), ["a\\u{1b}[31mred\\nnext\\u{7f}\tend"]);
+    }
+
+    #[test]
+    fn a_label_is_told_from_text_that_only_looks_like_one() {
+        let (id, at) = (ActivationId::from_u128(7), Timestamp::from_millis(5));
+        for text in ["hello there", ""] {
+            let line = LogLine { at, stream: Stream::Stdout, text: text.into() };
+            assert_eq!(read_label(&label(id, &line)), Some((id, at, text)));
+        }
+        for text in ["", "hello", "a b c", &format!("{id} today x"), &format!("{id}0 {at} x")] {
+            assert_eq!(read_label(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -211,6 +211,12 @@ impl Outcome {
         Self::developer_error("The action did not produce a valid response and exited unexpectedly.")
     }
 
+    /// The outcome of an action whose runtime ended before user code was initialised.
+    #[must_use]
+    pub fn exited_in_init() -> Self {
+        Self::developer_error("The action did not initialize and exited unexpectedly.")
+    }
+
     /// The outcome of an action that panicked with `message`.
     #[must_use]
     pub fn panicked(message: &str) -> Self {

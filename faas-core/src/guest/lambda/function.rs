@@ -128,6 +128,9 @@ impl Function {
         if ask.abi != ABI {
             return Some(format!("the host speaks version {} of the interface, the function {ABI}", ask.abi));
         }
+        if ask.probe {
+            return None;
+        }
         let mut namespace = self.namespace.lock().unwrap_or_else(PoisonError::into_inner);
         if namespace.as_ref().is_none_or(|namespace| *namespace == ask.namespace) {
             *namespace = Some(ask.namespace.clone());

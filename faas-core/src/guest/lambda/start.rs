@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::sync::{Arc, OnceLock};
 use std::{env, io};
@@ -43,7 +42,7 @@ fn serve(actions: fn() -> ActionSet) -> io::Result<()> {
         return Err(io::Error::other(text));
     }
     let output = process::take_output()?;
-    let origin = Origin { program: env::current_exe()?, variables: env::vars_os().collect(), output };
+    let origin = Origin { variables: env::vars_os().collect(), output };
     let told = env::var(SPEC).ok();
     let ahead = env::var(MADE_FOR.0).is_ok_and(|reason| reason == MADE_FOR.1);
     let served = runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
@@ -69,9 +68,11 @@ fn serve(actions: fn() -> ActionSet) -> io::Result<()> {
     std::process::exit(i32::from(served.is_err()));
 }
 
+/// The program that runs, wherever it is. Source: proc(5).
+const PROGRAM: &str = "/proc/self/exe";
+
 /// What the program began with.
 struct Origin {
-    program: PathBuf,
     variables: Vec<(OsString, OsString)>,
     output: &'static Output,
 }
@@ -82,7 +83,7 @@ impl Origin {
         let given_back = self.output.give_back();
         let variables = self.variables.iter().cloned();
         let error = match given_back {
-            Ok(()) => Command::new(&self.program).env_clear().envs(variables).exec(),
+            Ok(()) => Command::new(PROGRAM).env_clear().envs(variables).exec(),
             Err(error) => error,
         };
         // Lambda makes another environment instead.

@@ -16,7 +16,7 @@ use rustix::stdio::{dup2_stderr, dup2_stdout};
 
 use crate::activation::ActivationId;
 use crate::context::ContextInner;
-use crate::log::{LineSplitter, LogLine, RawLine, Stream};
+use crate::log::{LineSplitter, LogLine, RawLine, Stream, label};
 
 /// How much is read at once. Arbitrary: what a pipe holds.
 const CHUNK: usize = 64 << 10;
@@ -130,7 +130,7 @@ impl Output {
     /// Shows a line of an activation outside.
     pub(in crate::guest) fn show(&self, activation: ActivationId, line: &LogLine) {
         let text = match self.labelled.get() {
-            Some(()) => format!("{activation} {} {}\n", line.at, line.text),
+            Some(()) => format!("{}\n", label(activation, line)),
             None => format!("{}\n", line.text),
         };
         self.write(line.stream, text.as_bytes());

@@ -1,0 +1,225 @@
+//! Lambda's Runtime API, as its programs ask for events and answer them.
+//!
+//! One server on loopback serves all environments of a backend. The address that a program is told ends with a secret
+//! of its environment, so that no program can take another one's events.
+//!
+//! # Source
+//! "Using the Lambda runtime API for custom runtimes", AWS Lambda Developer Guide: paths, headers, statuses.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use bytes::Bytes;
+use faas_core::guest::lambda::wire::MAX_MESSAGE;
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{HeaderName, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use serde_json::json;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+use super::environment::Environment;
+use super::exchange::{Answer, Event};
+
+/// What every path begins with.
+const VERSION: &str = "/2018-06-01/runtime";
+
+/// The most of an error that is read, in bytes. Arbitrary.
+const MAX_ERROR: usize = 256 << 10;
+
+type Environments = Mutex<HashMap<String, Weak<Environment>>>;
+
+/// The server. Dropping it closes it.
+pub(super) struct RuntimeApi {
+    address: SocketAddr,
+    environments: Arc<Environments>,
+    server: tokio::task::AbortHandle,
+}
+
+impl RuntimeApi {
+    /// Listens at a free port of loopback.
+    pub(super) async fn start() -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let address = listener.local_addr()?;
+        let environments = Arc::new(Environments::default());
+        let server = tokio::spawn(serve(listener, Arc::clone(&environments))).abort_handle();
+        Ok(Self { address, environments, server })
+    }
+
+    /// A name for one more environment, and the address that its program is told.
+    pub(super) fn place(&self) -> (String, String) {
+        let secret = format!("{:032x}", fastrand::u128(..));
+        let address = format!("{}/{secret}", self.address);
+        (secret, address)
+    }
+
+    /// Serves the environment of that name.
+    pub(super) fn open(&self, secret: String, environment: &Arc<Environment>) {
+        self.lock().insert(secret, Arc::downgrade(environment));
+    }
+
+    /// Serves it no more.
+    pub(super) fn close(&self, secret: &str) {
+        self.lock().remove(secret);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Weak<Environment>>> {
+        self.environments.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for RuntimeApi {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+async fn serve(listener: TcpListener, environments: Arc<Environments>) {
+    // Dropped with this task, and the connections with it.
+    let mut connections = JoinSet::new();
+    loop {
+        match listener.accept().await {
+            Ok((connection, _)) => {
+                connections.spawn(attend(connection, Arc::clone(&environments)));
+            }
+            Err(error) => {
+                tracing::debug!(%error, "a connection to the Runtime API could not be accepted");
+                // Mostly there are too many open files, which takes a while to change.
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
+        }
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+async fn attend(connection: TcpStream, environments: Arc<Environments>) {
+    if connection.set_nodelay(true).is_err() {
+        return;
+    }
+    let service = service_fn(|request: Request<Incoming>| {
+        let environments = &environments;
+        async move { Ok::<_, Infallible>(answer(request, environments).await) }
+    });
+    // A connection that breaks is the business of its program, whose end is seen elsewhere.
+    let _ = http1::Builder::new().serve_connection(TokioIo::new(connection), service).await;
+}
+
+async fn answer(request: Request<Incoming>, environments: &Environments) -> Response<Full<Bytes>> {
+    let (parts, body) = request.into_parts();
+    let path = parts.uri.path();
+    let found = path.get(1..).and_then(|path| path.split_once('/')).and_then(|(secret, _)| {
+        let environments = environments.lock().unwrap_or_else(PoisonError::into_inner);
+        environments.get(secret).and_then(Weak::upgrade).map(|environment| (environment, secret.len() + 1))
+    });
+    let Some((environment, start)) = found else {
+        return refusal(StatusCode::NOT_FOUND, "InvalidEnvironment", "there is no such environment");
+    };
+    let steps = path[start..].strip_prefix(VERSION).unwrap_or_default();
+    let steps: Vec<&str> = steps.split('/').skip(1).collect();
+    match (&parts.method, steps.as_slice()) {
+        (&Method::GET, ["invocation", "next"]) => next(&environment).await,
+        (&Method::POST, ["invocation", request, "response"]) => respond(&environment, request, body).await,
+        (&Method::POST, ["invocation", request, "error"]) => match read(body, MAX_ERROR).await {
+            Ok(body) => take(&environment, request, Answer::Error(body)),
+            Err(_) => unreadable(),
+        },
+        (&Method::POST, ["init", "error"]) => match read(body, MAX_ERROR).await {
+            Ok(body) => {
+                environment.exchange.fail(body);
+                accepted()
+            }
+            Err(_) => unreadable(),
+        },
+        _ => refusal(StatusCode::NOT_FOUND, "InvalidPath", "the Runtime API has no such path and method"),
+    }
+}
+
+/// Waits for an event and hands it over.
+async fn next(environment: &Environment) -> Response<Full<Bytes>> {
+    let asked = environment.exchange.ask(|| environment.freeze());
+    let Ok(event) = asked.await else {
+        return refusal(StatusCode::GONE, "Superseded", "the environment has asked for an event again");
+    };
+    let Event { request, body, deadline } = event;
+    let mut response = Response::new(Full::new(body));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let mut insert = |name: &'static str, value: String| {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    };
+    insert("lambda-runtime-aws-request-id", name_of(request));
+    insert("lambda-runtime-deadline-ms", deadline.to_string());
+    insert("lambda-runtime-invoked-function-arn", environment.arn.clone());
+    response
+}
+
+async fn respond(environment: &Environment, request: &str, body: Incoming) -> Response<Full<Bytes>> {
+    match read(body, MAX_MESSAGE).await {
+        Ok(body) => take(environment, request, Answer::Response(body)),
+        Err(Unread::TooLarge) => {
+            take(environment, request, Answer::TooLarge);
+            let text = format!("an answer may have {MAX_MESSAGE} bytes");
+            refusal(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", &text)
+        }
+        Err(Unread::Broken) => unreadable(),
+    }
+}
+
+fn take(environment: &Environment, request: &str, answer: Answer) -> Response<Full<Bytes>> {
+    let taken = number_of(request).is_some_and(|request| environment.exchange.answer(request, answer));
+    if taken {
+        return accepted();
+    }
+    refusal(StatusCode::BAD_REQUEST, "InvalidRequestID", "no event of that request waits for an answer")
+}
+
+/// Why a body was not read.
+enum Unread {
+    TooLarge,
+    Broken,
+}
+
+async fn read(body: Incoming, most: usize) -> Result<Bytes, Unread> {
+    match Limited::new(body, most).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(Unread::TooLarge),
+        Err(_) => Err(Unread::Broken),
+    }
+}
+
+fn accepted() -> Response<Full<Bytes>> {
+    json(StatusCode::ACCEPTED, &json!({ "status": "OK" }))
+}
+
+fn unreadable() -> Response<Full<Bytes>> {
+    refusal(StatusCode::BAD_REQUEST, "InvalidBody", "the body of the request cannot be read")
+}
+
+fn refusal(status: StatusCode, kind: &str, text: &str) -> Response<Full<Bytes>> {
+    json(status, &json!({ "errorType": kind, "errorMessage": text }))
+}
+
+fn json(status: StatusCode, body: &serde_json::Value) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(body.to_string())));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// The id of a request, in the form that Lambda's have.
+fn name_of(request: u64) -> String {
+    format!("00000000-0000-4000-8000-{request:012x}")
+}
+
+fn number_of(name: &str) -> Option<u64> {
+    u64::from_str_radix(name.strip_prefix("00000000-0000-4000-8000-")?, 16).ok()
+}

@@ -1,0 +1,171 @@
+//! Sandboxes: an environment that is bound to one action.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use faas_core::activation::Usage;
+use faas_core::context::Host;
+use faas_core::guest::lambda::wire::MAX_MESSAGE;
+use faas_core::log::LogLine;
+use faas_core::outcome::MAX_RESULT;
+use faas_core::sandbox::{RunOutput, Sandbox};
+use faas_core::{ActionSpec, Error, ErrorKind, Invocation, Outcome};
+use tokio::time::timeout;
+
+use super::environment::Environment;
+use super::exchange::Answer;
+use super::factory::Site;
+use crate::message::{self, Failure, Heard};
+
+/// How long after an action's timeout its program may take to say that the time is over, before it is killed. Arbitrary.
+const GRACE: Duration = Duration::from_millis(250);
+
+/// How late a timeout may come: that, and what it takes to kill a program.
+pub(super) const LATEST: Duration = GRACE.saturating_add(Duration::from_millis(750));
+
+/// How long a program may take to tell what came of its initialisation, once it has asked for events. Arbitrary.
+const PROBING: Duration = Duration::from_secs(10);
+
+/// An environment that is bound to one action.
+pub(super) struct LambdaSandbox {
+    site: Arc<Site>,
+    environment: Arc<Environment>,
+    /// By what the Runtime API knows it.
+    secret: String,
+    spec: Arc<ActionSpec>,
+}
+
+/// What became of an event.
+enum Fate {
+    Answered(Answer),
+    Exited,
+    Late,
+}
+
+impl LambdaSandbox {
+    pub(super) fn new(
+        site: Arc<Site>,
+        environment: Arc<Environment>,
+        secret: String,
+        spec: Arc<ActionSpec>,
+    ) -> Self {
+        Self { site, environment, secret, spec }
+    }
+
+    /// Waits until the program asks for events, and asks it what came of its initialisation.
+    ///
+    /// # Errors
+    /// `InitFailed` with the text of the developer error.
+    pub(super) async fn initialised(&self) -> Result<(), Error> {
+        let limit = self.spec.limits.timeout;
+        let ready = tokio::select! {
+            ready = timeout(limit + GRACE, self.environment.exchange.ready()) => ready,
+            () = self.environment.exited() => return Err(init_failed(&Outcome::exited_in_init())),
+        };
+        match ready {
+            Ok(Ok(())) => {}
+            Ok(Err(said)) => {
+                return Err(init_failed(&Outcome::init_failed(&Failure::read(&said).text())));
+            }
+            Err(_) => return Err(init_failed(&Outcome::init_timed_out(limit))),
+        }
+        match self.exchange(message::probe(), PROBING).await {
+            Fate::Answered(Answer::Response(body)) => match message::heard(&body) {
+                Heard::Ran(..) => Ok(()),
+                Heard::Uninitialized(_, outcome) | Heard::Garbage(outcome) => Err(init_failed(&outcome)),
+                Heard::Refused(reason) => Err(lost(&reason)),
+            },
+            Fate::Answered(Answer::Error(said)) => {
+                Err(init_failed(&Outcome::init_failed(&Failure::read(&said).text())))
+            }
+            Fate::Answered(Answer::TooLarge | Answer::Skipped) | Fate::Exited => {
+                Err(init_failed(&Outcome::exited_in_init()))
+            }
+            Fate::Late => Err(init_failed(&Outcome::init_timed_out(limit))),
+        }
+    }
+
+    /// Hands an event over and waits for what comes of it, no longer than that.
+    async fn exchange(&self, event: Bytes, limit: Duration) -> Fate {
+        let environment = &*self.environment;
+        let deadline = self.site.entropy().wall_clock().after(limit).millis();
+        let call = environment.exchange.call(event, deadline, || environment.thaw());
+        tokio::select! {
+            biased;
+            answer = call => Fate::Answered(answer),
+            () = environment.exited() => Fate::Exited,
+            () = tokio::time::sleep(limit) => Fate::Late,
+        }
+    }
+
+    /// The output of a run that its program did not reply to. The program is ended first: only then is it known what it
+    /// printed.
+    async fn silent(&self, outcome: Outcome) -> RunOutput {
+        self.environment.end().await;
+        done(outcome, self.environment.printed.rest().await)
+    }
+}
+
+/// The error of user code that failed to initialise: its message is the text of the outcome.
+fn init_failed(outcome: &Outcome) -> Error {
+    Error::new(ErrorKind::InitFailed, outcome.error().unwrap_or_default())
+}
+
+fn lost(reason: &str) -> Error {
+    Error::new(ErrorKind::SandboxLost, format!("the environment took no work: {reason}")).temporary(true)
+}
+
+fn done(outcome: Outcome, logs: Vec<LogLine>) -> RunOutput {
+    RunOutput { outcome, logs, emitted: Vec::new(), usage: Usage::default() }
+}
+
+impl Sandbox for LambdaSandbox {
+    async fn run(&self, invocation: &Invocation) -> Result<RunOutput, Error> {
+        let limits = &self.spec.limits;
+        self.environment.printed.begin(invocation.id, limits.logs);
+        let event = message::event(&self.spec, invocation, self.site.entropy().random());
+        let answer = match self.exchange(event, limits.timeout + GRACE).await {
+            Fate::Answered(answer) => answer,
+            Fate::Exited => return Ok(self.silent(Outcome::exited()).await),
+            Fate::Late => return Ok(self.silent(Outcome::timed_out(limits.timeout)).await),
+        };
+        let output = match answer {
+            Answer::Response(body) => match message::heard(&body) {
+                Heard::Ran(_, reply) => RunOutput {
+                    outcome: reply.outcome,
+                    logs: reply.logs,
+                    emitted: reply.emitted,
+                    usage: Usage::default(),
+                },
+                Heard::Uninitialized(_, outcome) => done(outcome, Vec::new()),
+                Heard::Refused(reason) => return Err(lost(&reason)),
+                Heard::Garbage(outcome) => self.silent(outcome).await,
+            },
+            Answer::Error(said) => self.silent(Outcome::developer_error(Failure::read(&said).text())).await,
+            Answer::TooLarge => self.silent(Outcome::oversized(&[], MAX_MESSAGE + 1, MAX_RESULT)).await,
+            Answer::Skipped => self.silent(Outcome::exited()).await,
+        };
+        self.environment.printed.end();
+        Ok(output)
+    }
+
+    async fn pause(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn resume(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn destroy(self) {
+        self.environment.end().await;
+    }
+}
+
+impl Drop for LambdaSandbox {
+    fn drop(&mut self) {
+        self.site.forget(&self.secret);
+        self.environment.abandon();
+    }
+}
