@@ -18,7 +18,7 @@ const LEAST_MEMORY: u64 = 128;
 const LONGEST: Duration = Duration::from_secs(900);
 
 /// How much longer a function may take than its action, so that it is the action's own limit that ends a run. Arbitrary.
-const MARGIN: Duration = Duration::from_millis(250);
+pub(crate) const MARGIN: Duration = Duration::from_millis(250);
 
 /// The longest timeout of an action.
 pub(crate) const MAX_TIMEOUT: Duration = LONGEST.saturating_sub(MARGIN);

@@ -244,6 +244,9 @@ pub struct Usage {
     /// Wasm fuel.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fuel: Option<u64>,
+    /// The time that the provider bills.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub billed: Option<Duration>,
     /// Initialisation that the provider bills on top.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub billed_init: Option<Duration>,

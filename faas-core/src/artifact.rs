@@ -54,6 +54,9 @@ pub struct Manifest {
     /// The name of the image in it, where it is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
+    /// The architecture that it runs on, where the backend has several: `x86_64` or `arm64`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub architecture: Option<String>,
     /// The SHA-256 of the file, in 64 hex digits.
     pub digest: String,
     /// The size of the file in bytes.

@@ -1,0 +1,388 @@
+//! Bringing a function to the state that an action asks for.
+//!
+//! Each step looks at what is there and changes only what differs, under the revision that it looked at. So a deployment
+//! that was cut off is taken up where it was, one that changes nothing makes no call that does, and of two that come at
+//! once each either finds the other's work or begins anew.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use aws_sdk_lambda::Client;
+use aws_sdk_lambda::error::ProvideErrorMetadata;
+use aws_sdk_lambda::operation::get_alias::GetAliasOutput;
+use aws_sdk_lambda::operation::get_function::GetFunctionOutput;
+use aws_sdk_lambda::types::{
+    Architecture, Environment, FunctionCode, FunctionConfiguration, LastUpdateStatus, Runtime, State,
+};
+use faas_core::{Error, ErrorKind};
+use tokio::time::{Instant, sleep};
+
+use super::code::Code;
+use super::config::Config;
+use super::error::of_call;
+use super::remove::Uses;
+use crate::function::Function;
+
+/// The tag by which the functions of this library are told from others.
+const MADE_BY: (&str, &str) = ("io.faas.made-by", "faas");
+
+/// How often a function is looked at that is not ready. Arbitrary.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// What Lambda says of a role that was just made, and that it does not know yet.
+const NEW_ROLE: &str = "cannot be assumed by Lambda";
+
+/// A function as it has to be.
+pub(super) struct Wanted<'a> {
+    pub(super) function: &'a Function,
+    pub(super) code: &'a Code,
+}
+
+/// The control plane, for one deployment.
+pub(super) struct Deploying<'a> {
+    pub(super) client: &'a Client,
+    pub(super) config: &'a Config,
+    pub(super) uses: &'a Uses,
+    pub(super) deadline: Instant,
+}
+
+/// Why a step was not done.
+enum Stopped {
+    /// Somebody else changes the function, or it is being made ready: what is there is to be looked at again.
+    Busy,
+    Failed(Error),
+}
+
+impl From<Error> for Stopped {
+    fn from(error: Error) -> Self {
+        match error.kind() {
+            ErrorKind::Conflict => Self::Busy,
+            ErrorKind::Throttled | ErrorKind::Unavailable if error.is_temporary() => Self::Busy,
+            _ => Self::Failed(error),
+        }
+    }
+}
+
+impl Deploying<'_> {
+    /// Brings the function to what is wanted, and publishes that. Answers with the version.
+    ///
+    /// # Errors
+    /// `DeadlineExceeded` when it is not ready in time; `Conflict` for a function of that name that is somebody else's;
+    /// `InvalidArgument` when there is no role to make one with; else as AWS tells.
+    pub(super) async fn run(&self, wanted: &Wanted<'_>) -> Result<String, Error> {
+        loop {
+            match self.attempt(wanted).await {
+                Ok(version) => return Ok(version),
+                Err(Stopped::Failed(error)) => return Err(error),
+                Err(Stopped::Busy) if Instant::now() >= self.deadline => {
+                    let text = format!(
+                        "function '{}' was not ready within {:?}",
+                        wanted.function.name, self.config.deploy_timeout
+                    );
+                    return Err(Error::new(ErrorKind::DeadlineExceeded, text));
+                }
+                Err(Stopped::Busy) => sleep(LOOK).await,
+            }
+        }
+    }
+
+    async fn attempt(&self, wanted: &Wanted<'_>) -> Result<String, Stopped> {
+        let name = &wanted.function.name;
+        let Some(found) = self.find(name, None).await? else {
+            self.create(wanted).await?;
+            return Err(Stopped::Busy);
+        };
+        let GetFunctionOutput { configuration, tags, concurrency, .. } = found;
+        let configuration = configuration.unwrap_or_else(|| FunctionConfiguration::builder().build());
+        check_owner(name, tags.as_ref())?;
+        check_ready(&configuration)?;
+        if !has_code(&configuration, wanted.code) {
+            self.update_code(wanted, &configuration).await?;
+            return Err(Stopped::Busy);
+        }
+        if !is_configured(&configuration, wanted.function, self.config) {
+            self.update_configuration(wanted, &configuration).await?;
+            return Err(Stopped::Busy);
+        }
+        self.tag(&configuration, tags.unwrap_or_default()).await?;
+        let reserved = concurrency.and_then(|concurrency| concurrency.reserved_concurrent_executions);
+        self.reserve(name, reserved).await?;
+        let alias = self.alias(name).await?;
+        if let Some(version) = alias.as_ref().and_then(|alias| alias.function_version())
+            && self.is_version(wanted, version).await?
+        {
+            return Ok(version.to_owned());
+        }
+        let version = self.publish(wanted, &configuration).await?;
+        if !self.is_version(wanted, &version).await? {
+            return Err(Stopped::Busy);
+        }
+        self.lead(name, alias, &version).await?;
+        self.sweep(name, &version).await;
+        Ok(version)
+    }
+
+    /// Removes old versions that nobody of this process uses. What cannot be removed stays.
+    async fn sweep(&self, name: &str, current: &str) {
+        let mut pages =
+            self.client.list_versions_by_function().function_name(name).into_paginator().items().send();
+        let mut versions: Vec<u64> = Vec::new();
+        while let Some(Ok(version)) = pages.next().await {
+            versions.extend(version.version().and_then(|version| version.parse::<u64>().ok()));
+        }
+        versions.sort_unstable_by(|a, b| b.cmp(a));
+        let used = self.uses.versions(name);
+        for version in versions.into_iter().skip(self.config.keep_versions).map(|version| version.to_string())
+        {
+            if version == current || used.contains(&version) {
+                continue;
+            }
+            let deleted = self.client.delete_function().function_name(name).qualifier(&version).send().await;
+            if let Err(error) = deleted {
+                let error = of_call(&format!("delete version {version} of function '{name}'"), &error);
+                tracing::debug!(%error, "an old version stays");
+            }
+        }
+    }
+
+    /// What is there of that name and, if told, of that version.
+    async fn find(&self, name: &str, version: Option<&str>) -> Result<Option<GetFunctionOutput>, Error> {
+        let call = self.client.get_function().function_name(name);
+        match call.set_qualifier(version.map(str::to_owned)).send().await {
+            Ok(found) => Ok(Some(found)),
+            Err(error) => match of_call(&format!("look at function '{name}'"), &error) {
+                error if error.kind() == ErrorKind::NotFound => Ok(None),
+                error => Err(error),
+            },
+        }
+    }
+
+    async fn create(&self, wanted: &Wanted<'_>) -> Result<(), Stopped> {
+        let Wanted { function, code } = wanted;
+        let name = &function.name;
+        let Some(role) = &self.config.role else {
+            let text = format!(
+                "making function '{name}' needs the ARN of a role that it runs as: set `role` in the URL, \
+                 FAAS_LAMBDA_ROLE or LambdaBuilder::role"
+            );
+            return Err(Error::new(ErrorKind::InvalidArgument, text).into());
+        };
+        let (blob, bucket, key) = code.parts();
+        let zip = FunctionCode::builder().set_zip_file(blob).set_s3_bucket(bucket).set_s3_key(key).build();
+        let mut tags = HashMap::from_iter(self.config.tags.clone());
+        tags.insert(MADE_BY.0.to_owned(), MADE_BY.1.to_owned());
+        let created = self
+            .client
+            .create_function()
+            .function_name(name)
+            .runtime(Runtime::Providedal2023)
+            .handler("bootstrap")
+            .role(role)
+            .code(zip)
+            .architectures(architecture(code))
+            .memory_size(number(function.memory))
+            .timeout(number(function.timeout))
+            .environment(environment(function))
+            .set_tags(Some(tags))
+            .send()
+            .await;
+        match created {
+            Ok(_) => Ok(()),
+            Err(error) if error.message().is_some_and(|text| text.contains(NEW_ROLE)) => Err(Stopped::Busy),
+            Err(error) => Err(of_call(&format!("make function '{name}'"), &error).into()),
+        }
+    }
+
+    async fn update_code(&self, wanted: &Wanted<'_>, found: &FunctionConfiguration) -> Result<(), Error> {
+        let name = &wanted.function.name;
+        let (blob, bucket, key) = wanted.code.parts();
+        let updated = self
+            .client
+            .update_function_code()
+            .function_name(name)
+            .set_zip_file(blob)
+            .set_s3_bucket(bucket)
+            .set_s3_key(key)
+            .architectures(architecture(wanted.code))
+            .set_revision_id(found.revision_id.clone())
+            .send()
+            .await;
+        updated.map(drop).map_err(|error| of_call(&format!("update the code of function '{name}'"), &error))
+    }
+
+    async fn update_configuration(
+        &self,
+        wanted: &Wanted<'_>,
+        found: &FunctionConfiguration,
+    ) -> Result<(), Error> {
+        let function = wanted.function;
+        let name = &function.name;
+        let updated = self
+            .client
+            .update_function_configuration()
+            .function_name(name)
+            .memory_size(number(function.memory))
+            .timeout(number(function.timeout))
+            .environment(environment(function))
+            .set_role(self.config.role.clone())
+            .runtime(Runtime::Providedal2023)
+            .handler("bootstrap")
+            .set_revision_id(found.revision_id.clone())
+            .send()
+            .await;
+        updated.map(drop).map_err(|error| of_call(&format!("configure function '{name}'"), &error))
+    }
+
+    /// Adds the tags that are not there.
+    async fn tag(
+        &self,
+        found: &FunctionConfiguration,
+        present: HashMap<String, String>,
+    ) -> Result<(), Error> {
+        let missing: HashMap<String, String> = self
+            .config
+            .tags
+            .iter()
+            .filter(|(key, value)| present.get(*key) != Some(*value))
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect();
+        let arn = found.function_arn().unwrap_or_default();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let tagged = self.client.tag_resource().resource(arn).set_tags(Some(missing)).send().await;
+        tagged.map(drop).map_err(|error| of_call(&format!("tag '{arn}'"), &error))
+    }
+
+    /// Reserves concurrency for the function, where that is asked for.
+    async fn reserve(&self, name: &str, present: Option<i32>) -> Result<(), Error> {
+        let Some(reserved) = self.config.reserved.map(|reserved| number(reserved.into())) else {
+            return Ok(());
+        };
+        if present == Some(reserved) {
+            return Ok(());
+        }
+        let call = self.client.put_function_concurrency().function_name(name);
+        let put = call.reserved_concurrent_executions(reserved).send().await;
+        put.map(drop).map_err(|error| of_call(&format!("reserve concurrency for function '{name}'"), &error))
+    }
+
+    /// Publishes what is there, if it is not published already. Answers with its version.
+    async fn publish(&self, wanted: &Wanted<'_>, found: &FunctionConfiguration) -> Result<String, Error> {
+        let name = &wanted.function.name;
+        let published = self
+            .client
+            .publish_version()
+            .function_name(name)
+            .code_sha256(&wanted.code.sha256)
+            .set_revision_id(found.revision_id.clone())
+            .send()
+            .await;
+        let published =
+            published.map_err(|error| of_call(&format!("publish a version of function '{name}'"), &error))?;
+        Ok(published.version.unwrap_or_default())
+    }
+
+    /// Whether that version is what is wanted, and can be invoked.
+    async fn is_version(&self, wanted: &Wanted<'_>, version: &str) -> Result<bool, Stopped> {
+        let found = self.find(&wanted.function.name, Some(version)).await?;
+        let Some(configuration) = found.and_then(|found| found.configuration) else { return Ok(false) };
+        let is_wanted = has_code(&configuration, wanted.code)
+            && is_configured(&configuration, wanted.function, self.config);
+        if is_wanted {
+            check_ready(&configuration)?;
+        }
+        Ok(is_wanted)
+    }
+
+    /// The alias, if there is one.
+    async fn alias(&self, name: &str) -> Result<Option<GetAliasOutput>, Error> {
+        let alias = &self.config.alias;
+        match self.client.get_alias().function_name(name).name(alias).send().await {
+            Ok(found) => Ok(Some(found)),
+            Err(error) => match of_call(&format!("look at alias '{alias}' of function '{name}'"), &error) {
+                error if error.kind() == ErrorKind::NotFound => Ok(None),
+                error => Err(error),
+            },
+        }
+    }
+
+    /// Has the alias lead to the version.
+    async fn lead(&self, name: &str, found: Option<GetAliasOutput>, version: &str) -> Result<(), Error> {
+        let alias = &self.config.alias;
+        let what = format!("move alias '{alias}' of function '{name}'");
+        if let Some(found) = found {
+            let call = self.client.update_alias().function_name(name).name(alias);
+            let moved = call.function_version(version).set_revision_id(found.revision_id).send().await;
+            return moved.map(drop).map_err(|error| of_call(&what, &error));
+        }
+        let call = self.client.create_alias().function_name(name).name(alias);
+        let made = call.function_version(version).send().await;
+        made.map(drop).map_err(|error| of_call(&what, &error))
+    }
+}
+
+fn check_owner(name: &str, tags: Option<&HashMap<String, String>>) -> Result<(), Stopped> {
+    if tags.and_then(|tags| tags.get(MADE_BY.0)).is_some_and(|by| by == MADE_BY.1) {
+        return Ok(());
+    }
+    let text = format!(
+        "function '{name}' was not made by this library: it has no tag {}={}. Choose another prefix, or adopt it as an \
+         action",
+        MADE_BY.0, MADE_BY.1
+    );
+    Err(Stopped::Failed(Error::new(ErrorKind::AlreadyExists, text)))
+}
+
+/// Whether the function can be invoked and changed.
+fn check_ready(found: &FunctionConfiguration) -> Result<(), Stopped> {
+    let failed = |what: &str, reason: Option<&str>| {
+        let text = format!("AWS cannot make the function ready: {what}: {}", reason.unwrap_or("no reason"));
+        Err(Stopped::Failed(Error::new(ErrorKind::Internal, text)))
+    };
+    match found.state() {
+        Some(State::Pending) => return Err(Stopped::Busy),
+        Some(State::Failed) => return failed("its state is Failed", found.state_reason()),
+        _ => {}
+    }
+    match found.last_update_status() {
+        Some(LastUpdateStatus::InProgress) => Err(Stopped::Busy),
+        // The next update is what repairs it.
+        _ => Ok(()),
+    }
+}
+
+/// Whether it has the code that is wanted.
+fn has_code(found: &FunctionConfiguration, wanted: &Code) -> bool {
+    let architectures = found.architectures();
+    let fits = architectures.is_empty() || architectures.contains(&architecture(wanted));
+    fits && found.code_sha256() == Some(&wanted.sha256)
+}
+
+/// Whether nothing of the configuration has to be changed.
+fn is_configured(found: &FunctionConfiguration, wanted: &Function, config: &Config) -> bool {
+    let variables = found.environment().and_then(|environment| environment.variables());
+    let same_variables = variables.is_some_and(|variables| {
+        variables.len() == wanted.variables.len()
+            && wanted.variables.iter().all(|(key, value)| variables.get(key) == Some(value))
+    });
+    let same_role = config.role.as_deref().is_none_or(|role| found.role() == Some(role));
+    found.memory_size() == Some(number(wanted.memory))
+        && found.timeout() == Some(number(wanted.timeout))
+        && found.last_update_status() != Some(&LastUpdateStatus::Failed)
+        && same_variables
+        && same_role
+}
+
+fn environment(function: &Function) -> Environment {
+    Environment::builder().set_variables(Some(HashMap::from_iter(function.variables.clone()))).build()
+}
+
+fn architecture(code: &Code) -> Architecture {
+    if code.is_arm64 { Architecture::Arm64 } else { Architecture::X8664 }
+}
+
+/// A number as AWS has it. Those of functions are small.
+fn number(value: u64) -> i32 {
+    i32::try_from(value).unwrap_or(i32::MAX)
+}

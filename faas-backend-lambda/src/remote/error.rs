@@ -1,0 +1,136 @@
+//! From AWS's errors to the one of this library.
+//!
+//! # Source
+//! "Invoke" and "Common errors", AWS Lambda API reference.
+
+use std::error::Error as StdError;
+
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_lambda::config::http::HttpResponse;
+use aws_sdk_lambda::error::{ProvideErrorMetadata, SdkError};
+use faas_core::{Error, ErrorKind};
+use hyper_util::client::legacy::Error as HttpError;
+
+/// Refusals after which nothing has run and something may soon: too much at once, or an environment that could not be
+/// made.
+const NOT_YET: [&str; 12] = [
+    "TooManyRequestsException",
+    "ThrottlingException",
+    "Throttling",
+    "EC2ThrottledException",
+    "EC2UnexpectedException",
+    "ENILimitReachedException",
+    "ENINotReadyException",
+    "SubnetIPAddressLimitReachedException",
+    "ResourceNotReadyException",
+    "EFSMountTimeoutException",
+    "EFSMountConnectivityException",
+    "SnapStartNotReadyException",
+];
+
+/// Refusals of who asks.
+const NOT_ALLOWED: [&str; 9] = [
+    "AccessDeniedException",
+    "ExpiredTokenException",
+    "ExpiredToken",
+    "UnrecognizedClientException",
+    "InvalidSignatureException",
+    "MissingAuthenticationTokenException",
+    "InvalidClientTokenId",
+    "IncompleteSignature",
+    "OptInRequired",
+];
+
+/// What a call to AWS failed with. `what` is what was to be done, such as `create function 'x'`.
+///
+/// It is temporary only where the call cannot have had an effect.
+pub(super) fn of_call<E>(what: &str, error: &SdkError<E, HttpResponse>) -> Error
+where
+    E: ProvideErrorMetadata + StdError + 'static,
+{
+    match error {
+        SdkError::ServiceError(failed) => of_refusal(what, failed.err(), failed.raw().status().as_u16()),
+        SdkError::TimeoutError(_) => unknown(format!("AWS does not answer in time to {what}")),
+        SdkError::ResponseError(failed) => {
+            let status = failed.raw().status().as_u16();
+            unknown(format!("AWS's answer to the call to {what} cannot be read (status {status})"))
+        }
+        other => of_dispatch(what, other),
+    }
+}
+
+fn of_refusal(what: &str, error: &impl ProvideErrorMetadata, status: u16) -> Error {
+    let code = error.code().unwrap_or("no code");
+    let message = shown(error.message().unwrap_or_default());
+    let text = format!("AWS refuses to {what}: {code} (status {status}) {message}");
+    let text = text.trim_end();
+    let refused = |kind| Error::new(kind, text);
+    match code {
+        code if NOT_YET.contains(&code) => {
+            let kind = if status == 429 { ErrorKind::Throttled } else { ErrorKind::Unavailable };
+            refused(kind).temporary(true)
+        }
+        code if NOT_ALLOWED.contains(&code) => refused(ErrorKind::PermissionDenied),
+        "ResourceNotFoundException" => refused(ErrorKind::NotFound),
+        "ResourceConflictException" | "PreconditionFailedException" => refused(ErrorKind::Conflict),
+        "RequestTooLargeException" | "RequestEntityTooLargeException" => refused(ErrorKind::InvalidArgument),
+        "InvalidParameterValueException" | "ValidationException" | "InvalidRequestContentException" => {
+            refused(ErrorKind::InvalidArgument)
+        }
+        "CodeStorageExceededException" | "ServiceQuotaExceededException" => refused(ErrorKind::Exhausted),
+        _ => match status {
+            429 => refused(ErrorKind::Throttled).temporary(true),
+            401 | 403 => refused(ErrorKind::PermissionDenied),
+            404 => refused(ErrorKind::NotFound),
+            // Whether the function has run is known by nobody.
+            500.. => unknown(text.to_owned()),
+            _ => refused(ErrorKind::Internal),
+        },
+    }
+}
+
+/// The error of a call that did not reach AWS, or whose answer did not arrive.
+fn of_dispatch(what: &str, error: &(dyn StdError + 'static)) -> Error {
+    if let Some(cause) = causes(error).find(|cause| cause.is::<CredentialsError>()) {
+        let text = format!("there are no AWS credentials to {what}: {}", reason(cause));
+        return Error::new(ErrorKind::PermissionDenied, text);
+    }
+    let connecting =
+        causes(error).any(|cause| cause.downcast_ref::<HttpError>().is_some_and(HttpError::is_connect));
+    let reason = reason(error);
+    if connecting {
+        let text = format!("AWS cannot be reached to {what}: {reason}");
+        return Error::new(ErrorKind::Unavailable, text).temporary(true);
+    }
+    unknown(format!("the connection to AWS broke while it was asked to {what}: {reason}"))
+}
+
+/// The words of the innermost cause.
+fn reason(error: &(dyn StdError + 'static)) -> String {
+    causes(error).last().map(ToString::to_string).unwrap_or_default()
+}
+
+/// The error and all that led to it.
+fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    let cause = |error: &&'a (dyn StdError + 'static)| {
+        let error: &'a (dyn StdError + 'static) = *error;
+        error.source()
+    };
+    std::iter::successors(Some(error), cause)
+}
+
+/// The error of a call of which nobody knows what came.
+fn unknown(text: String) -> Error {
+    Error::new(ErrorKind::SandboxLost, text).temporary(false)
+}
+
+/// The most that is shown of what AWS says, in bytes. Arbitrary.
+const SHOWN: usize = 1 << 10;
+
+fn shown(message: &str) -> &str {
+    let mut end = SHOWN.min(message.len());
+    while !message.is_char_boundary(end) {
+        end -= 1;
+    }
+    &message[..end]
+}

@@ -1,0 +1,291 @@
+//! Invoking functions, and what comes of it.
+
+use std::time::Duration;
+
+use aws_sdk_lambda::Client;
+use aws_sdk_lambda::operation::invoke::InvokeOutput;
+use aws_sdk_lambda::primitives::Blob;
+use aws_sdk_lambda::types::{InvocationType, LogType};
+use bytes::Bytes;
+use faas_core::activation::Usage;
+use faas_core::log::LogLine;
+use faas_core::outcome::MAX_RESULT;
+use faas_core::{ActionSpec, Completion, Error, ErrorKind, Invocation, Outcome, StartKind, Timestamp};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::error::of_call;
+use super::report::Tail;
+use crate::message::{self, Failure, Heard};
+
+/// How long after an action's timeout its answer is waited for: environments take up to ten seconds to be made, and may
+/// be made twice. Arbitrary beyond that.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The first and the longest pause before a call is made again that had no effect. Arbitrary.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+
+/// How often an environment may refuse in a row before the invocation is given back. Arbitrary.
+const REFUSALS: u32 = 5;
+
+/// A function that can be invoked.
+#[derive(Clone, Debug)]
+pub(super) struct Target {
+    /// Its name or ARN.
+    pub(super) name: String,
+    /// Its version or alias; none for what a name or ARN says by itself.
+    pub(super) qualifier: Option<String>,
+    /// Whether it is one of this library, and not only adopted.
+    pub(super) is_own: bool,
+    /// Its memory in MB.
+    pub(super) memory: u64,
+}
+
+/// What Lambda answered.
+struct Answered {
+    output: InvokeOutput,
+    tail: Tail,
+    /// When it was asked, and how long it took.
+    began: Timestamp,
+    took: Duration,
+}
+
+/// Runs an invocation.
+///
+/// # Errors
+/// As from [`Backend::invoke`](faas_core::Backend::invoke): temporary only where nothing has run.
+pub(super) async fn invoke(
+    client: &Client,
+    target: &Target,
+    spec: &ActionSpec,
+    invocation: &Invocation,
+    seed: u64,
+) -> Result<Completion, Error> {
+    let event = match target.is_own {
+        true => message::event(spec, invocation, seed),
+        false => invocation.payload.as_bytes().clone(),
+    };
+    let mut refusals = 0;
+    loop {
+        let answered = ask(client, target, spec, event.clone(), invocation.start_by).await?;
+        match completion(target, spec, invocation, answered) {
+            Ok(completion) => return Ok(completion),
+            Err(error) => {
+                refusals += 1;
+                if refusals >= REFUSALS {
+                    return Err(error);
+                }
+            }
+        }
+    }
+}
+
+/// Asks what came of the initialisation of a function of this library.
+///
+/// # Errors
+/// `InitFailed` with the text of the developer error; else as from [`invoke`].
+pub(super) async fn probe(
+    client: &Client,
+    target: &Target,
+    spec: &ActionSpec,
+    until: Instant,
+) -> Result<(), Error> {
+    let Answered { output, .. } = ask(client, target, spec, message::probe(), until).await?;
+    let body = payload(&output);
+    let init_failed =
+        |outcome: &Outcome| Err(Error::new(ErrorKind::InitFailed, outcome.error().unwrap_or_default()));
+    if output.function_error().is_some() {
+        return init_failed(&Outcome::init_failed(&Failure::read(&body).text()));
+    }
+    match message::heard(&body) {
+        Heard::Ran(..) => Ok(()),
+        Heard::Uninitialized(_, outcome) | Heard::Garbage(outcome) => init_failed(&outcome),
+        Heard::Refused(reason) => Err(refused(&reason)),
+    }
+}
+
+/// Calls a function; again where it was not run, as long as there is time for that.
+async fn ask(
+    client: &Client,
+    target: &Target,
+    spec: &ActionSpec,
+    event: Bytes,
+    start_by: Instant,
+) -> Result<Answered, Error> {
+    let what = format!("invoke function '{}'", target.name);
+    let mut pause = PAUSES.0;
+    loop {
+        let call = client
+            .invoke()
+            .function_name(&target.name)
+            .set_qualifier(target.qualifier.clone())
+            .invocation_type(InvocationType::RequestResponse)
+            .log_type(LogType::Tail)
+            .payload(Blob::new(event.to_vec()));
+        let (began, start) = (Timestamp::from(std::time::SystemTime::now()), Instant::now());
+        let latest = start + spec.limits.timeout + PATIENCE;
+        let answer = timeout_at(latest, call.send()).await;
+        let error = match answer {
+            Ok(Ok(output)) => {
+                let tail = Tail::read(output.log_result());
+                return Ok(Answered { output, tail, began, took: start.elapsed() });
+            }
+            Ok(Err(error)) => of_call(&what, &error),
+            Err(_) => {
+                let text = format!("function '{}' does not answer; whether it ran is not known", target.name);
+                return Err(Error::new(ErrorKind::SandboxLost, text).temporary(false));
+            }
+        };
+        if !error.is_temporary() || Instant::now() + pause >= start_by {
+            return Err(error);
+        }
+        tracing::debug!(%error, "a call that had no effect is made again");
+        sleep(pause.mul_f64(0.5 + 0.5 * fastrand::f64())).await;
+        pause = (pause * 2).min(PAUSES.1);
+    }
+}
+
+/// What an answer means; an error where nothing was run.
+fn completion(
+    target: &Target,
+    spec: &ActionSpec,
+    invocation: &Invocation,
+    answered: Answered,
+) -> Result<Completion, Error> {
+    let body = payload(&answered.output);
+    let usage = answered.tail.usage();
+    if answered.output.function_error().is_some() {
+        let (outcome, in_init) = failed(target, spec, &answered, &Failure::read(&body));
+        let ran = Ran { in_init, ..Ran::unmeasured(&answered, usage) };
+        let logs = logs(target, spec, invocation, &answered);
+        return Ok(ran.completion(outcome, logs, usage));
+    }
+    if !target.is_own {
+        let ran = Ran::unmeasured(&answered, usage);
+        let logs = logs(target, spec, invocation, &answered);
+        return Ok(ran.completion(foreign(&body), logs, usage));
+    }
+    match message::heard(&body) {
+        Heard::Ran(told, reply) => {
+            let ran = Ran {
+                cold: told.cold,
+                in_init: false,
+                init: Duration::from_nanos(told.init),
+                run: Duration::from_nanos(told.run),
+                took: answered.took,
+            };
+            let mut completion = ran.completion(reply.outcome, reply.logs, usage);
+            completion.emitted = reply.emitted;
+            Ok(completion)
+        }
+        Heard::Uninitialized(told, outcome) => {
+            let init = Duration::from_nanos(told.init);
+            let ran = Ran { cold: true, in_init: true, init, run: Duration::ZERO, took: answered.took };
+            Ok(ran.completion(outcome, logs(target, spec, invocation, &answered), usage))
+        }
+        Heard::Refused(reason) => Err(refused(&reason)),
+        Heard::Garbage(outcome) => {
+            let ran = Ran::unmeasured(&answered, usage);
+            Ok(ran.completion(outcome, logs(target, spec, invocation, &answered), usage))
+        }
+    }
+}
+
+fn refused(reason: &str) -> Error {
+    Error::new(ErrorKind::SandboxLost, format!("the environment took no work: {reason}")).temporary(true)
+}
+
+/// Where the time of an answer went.
+struct Ran {
+    cold: bool,
+    in_init: bool,
+    init: Duration,
+    run: Duration,
+    took: Duration,
+}
+
+impl Ran {
+    /// Of a function that did not measure it: what Lambda bills, else what the call took.
+    fn unmeasured(answered: &Answered, usage: Usage) -> Self {
+        let init = usage.billed_init.unwrap_or_default();
+        let took = answered.took;
+        let run = usage.billed.unwrap_or_else(|| took.saturating_sub(init)).min(took);
+        Self { cold: usage.billed_init.is_some(), in_init: false, init, run, took }
+    }
+
+    fn completion(self, outcome: Outcome, logs: Vec<LogLine>, usage: Usage) -> Completion {
+        let Self { cold, in_init, init, run, took } = self;
+        let (init, run) = match (cold, in_init) {
+            (_, true) => (init.max(Duration::from_nanos(1)), Duration::ZERO),
+            (true, false) => (init, run),
+            (false, false) => (Duration::ZERO, run),
+        };
+        let (start_kind, create) = match cold {
+            true => (StartKind::Cold, took.saturating_sub(init).saturating_sub(run)),
+            false => (StartKind::Warm, Duration::ZERO),
+        };
+        let wait = Duration::ZERO;
+        Completion { outcome, start_kind, wait, create, init, run, logs, emitted: Vec::new(), usage }
+    }
+}
+
+fn payload(output: &InvokeOutput) -> Bytes {
+    output.payload().map(|payload| Bytes::copy_from_slice(payload.as_ref())).unwrap_or_default()
+}
+
+/// The log of a run that did not bring its own.
+fn logs(target: &Target, spec: &ActionSpec, invocation: &Invocation, answered: &Answered) -> Vec<LogLine> {
+    match target.is_own {
+        true => answered.tail.of(invocation.id, spec.limits.logs, answered.began),
+        false => answered.tail.all(spec.limits.logs, answered.began),
+    }
+}
+
+/// What a function that is none of this library's answered.
+fn foreign(body: &Bytes) -> Outcome {
+    if body.len() > MAX_RESULT {
+        return Outcome::oversized(body, body.len(), MAX_RESULT);
+    }
+    match body.as_ref() {
+        // What functions answer that have nothing to say.
+        b"null" | b"" => Outcome::success(faas_core::Payload::empty()),
+        body => Outcome::from_foreign_reply(body.to_vec()),
+    }
+}
+
+/// What a failure means that Lambda tells of, and whether it was while the function initialised.
+///
+/// # Source
+/// The types and texts are those that Lambda answers with; they are in no list.
+fn failed(target: &Target, spec: &ActionSpec, answered: &Answered, failure: &Failure) -> (Outcome, bool) {
+    let limit = spec.limits.timeout;
+    let (kind, text) = (failure.error_type.as_str(), failure.error_message.as_str());
+    let timed_out = kind == "Sandbox.Timedout" || text.contains("Task timed out after");
+    let exited = matches!(kind, "Runtime.ExitError" | "Runtime.Unknown")
+        || text.contains("Runtime exited")
+        || text.contains("exited without providing a reason");
+    let used_up = kind == "Runtime.OutOfMemory"
+        || exited && text.contains("signal: killed") && answered.tail.is_memory_used_up(target.memory);
+    let in_init = matches!(
+        kind,
+        "Runtime.InitError"
+            | "Runtime.InvalidEntrypoint"
+            | "Runtime.ImportModuleError"
+            | "Runtime.HandlerNotFound"
+    ) || kind.starts_with("Extension.");
+    if timed_out {
+        (Outcome::timed_out(limit), false)
+    } else if used_up {
+        (Outcome::memory_exhausted(), false)
+    } else if kind == "Function.ResponseSizeTooLarge" {
+        let length = text.split(|c: char| !c.is_ascii_digit()).find_map(|digits| digits.parse().ok());
+        (Outcome::oversized(&[], length.unwrap_or(MAX_RESULT + 1), MAX_RESULT), false)
+    } else if in_init {
+        (Outcome::init_failed(&failure.text()), true)
+    } else if exited {
+        (Outcome::exited(), false)
+    } else if answered.output.function_error() == Some("Handled") {
+        (Outcome::application_error(failure.text()), false)
+    } else {
+        (Outcome::developer_error(failure.text()), false)
+    }
+}
