@@ -28,7 +28,7 @@ pub struct Artifact {
 }
 
 impl Artifact {
-    /// The module or the archive of the image.
+    /// The module, the archive of the image or the zip of the program.
     #[must_use]
     pub fn file(&self) -> PathBuf {
         self.folder.join(&self.manifest.file)
@@ -50,10 +50,12 @@ impl fmt::Display for Artifact {
     }
 }
 
-/// A module or an image that was just built, before it is put where backends find it.
+/// What was just built, before it is put where backends find it.
 pub(crate) struct Product<'a> {
     /// The backend.
     pub(crate) backend: &'static str,
+    /// The folder that it goes to.
+    pub(crate) folder: &'a Path,
     /// What follows the crate's name in the name of the file, such as `.wasm`.
     pub(crate) extension: &'static str,
     /// The content of the file.
@@ -62,11 +64,13 @@ pub(crate) struct Product<'a> {
     pub(crate) toolchain: &'a str,
     /// The reference of the image in the file, if it is one.
     pub(crate) image: Option<&'a str>,
+    /// The architecture that it runs on, where the backend has several.
+    pub(crate) architecture: Option<&'a str>,
 }
 
-/// The folder for what the crate is built to for one backend.
-pub(crate) fn folder(app: &App, backend: &str) -> PathBuf {
-    app.target.join(&app.name).join(backend)
+/// The folder of that name among those that the crate is built to.
+pub(crate) fn folder(app: &App, name: &str) -> PathBuf {
+    app.target.join(&app.name).join(name)
 }
 
 /// Puts the product and its manifest into their folder, each at once and the manifest last.
@@ -78,17 +82,18 @@ pub(crate) fn publish(
     product: &Product<'_>,
     describe: impl FnOnce(&[u8]) -> Result<Description, Error>,
 ) -> Result<(Manifest, bool), Error> {
-    let folder = folder(app, product.backend);
+    let folder = product.folder;
     let file = format!("{}{}", app.name, product.extension);
     let size = u64::try_from(product.bytes.len()).unwrap_or(u64::MAX);
     let digest = digest(product.bytes);
-    if let Some(present) = present(&folder, &digest) {
+    if let Some(present) = present(folder, &digest) {
         let same = present.file == file
             && present.backend == product.backend
             && present.package == app.name
             && present.version == app.version
             && present.toolchain == product.toolchain
-            && present.image.as_deref() == product.image;
+            && present.image.as_deref() == product.image
+            && present.architecture.as_deref() == product.architecture;
         if same {
             return Ok((present, true));
         }
@@ -104,6 +109,7 @@ pub(crate) fn publish(
         kind: "rust".to_owned(),
         toolchain: product.toolchain.to_owned(),
         image: product.image.map(str::to_owned),
+        architecture: product.architecture.map(str::to_owned),
         description: describe(product.bytes)?,
     };
     let text = serde_json::to_vec_pretty(&manifest)

@@ -7,8 +7,8 @@ use faas_core::Error;
 use faas_core::artifact::Description;
 
 use crate::app::App;
-use crate::artifact::{self, Artifact};
-use crate::backend::{self, Options};
+use crate::artifact::Artifact;
+use crate::backend::{self, Built, Options};
 use crate::compiler::{self, Compiler, CompilerChoice};
 use crate::output::Output;
 use crate::{environment, lock, native, once, watch};
@@ -100,6 +100,17 @@ impl Build {
         self.ask("docker")
     }
 
+    /// The folder with the zip of the crate's program for AWS Lambda and its manifest, built if need be.
+    ///
+    /// # Behavior
+    /// As [`wasm`](Self::wasm).
+    ///
+    /// # Errors
+    /// As [`run`](Self::run); `Unsupported` is the one by which a test can tell that it cannot run here.
+    pub fn lambda(&self) -> Result<PathBuf, Error> {
+        self.ask("lambda")
+    }
+
     /// What the crate exports. It needs no compiler for Wasm: a small program that prints it is built and run.
     ///
     /// # Errors
@@ -139,11 +150,10 @@ impl Build {
         let lock = lock::acquire(&app.target.join("build.lock"), &purpose, self.output)?;
         let started = SystemTime::now();
         let built = build(&app, &options)?;
-        let folder = artifact::folder(&app, backend);
-        watch::remember(&app, &self.key(backend)?, &folder, &built.manifest.file, &built.sources, started);
+        let Built { folder, manifest, fresh, sources } = built;
+        watch::remember(&app, &self.key(backend)?, &folder, &manifest.file, &sources, started);
         drop(lock);
-        let artifact =
-            Artifact { folder, manifest: built.manifest, fresh: built.fresh, took: begun.elapsed() };
+        let artifact = Artifact { folder, manifest, fresh, took: begun.elapsed() };
         self.output.status(if artifact.fresh { "Fresh" } else { "Finished" }, &artifact);
         Ok(artifact)
     }

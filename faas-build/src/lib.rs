@@ -32,7 +32,7 @@
 //!
 //! # From tests
 //!
-//! With this crate as a dev-dependency, [`wasm!`] and [`docker!`] build the crate that is tested, or another one:
+//! With this crate as a dev-dependency, [`wasm!`], [`docker!`] and [`lambda!`] build the crate that is tested, or another one:
 //!
 //! ```no_run
 //! # fn main() -> Result<(), faas_core::Error> {
@@ -42,7 +42,7 @@
 //! # }
 //! ```
 //!
-//! They answer with the folder of the artifact: the module or the image, and the manifest that says what is in it
+//! They answer with the folder of the artifact: the module, the image or the zip, and the manifest that says what is in it
 //! ([`faas_core::artifact`]). Asking is cheap: a process builds a crate once, and if no source has changed since
 //! an earlier process did, the answer takes milliseconds. [`Build`] has the options.
 //!
@@ -103,6 +103,7 @@
 mod app;
 mod artifact;
 mod backend;
+mod bootstrap;
 mod build;
 mod cargo;
 mod compiler;
@@ -116,6 +117,7 @@ mod native;
 mod once;
 mod output;
 mod patience;
+mod program;
 #[cfg(test)]
 mod scratch;
 mod shim;
@@ -164,5 +166,25 @@ macro_rules! docker {
     };
     ($folder:expr $(,)?) => {
         $crate::Build::new(::std::path::Path::new(::core::env!("CARGO_MANIFEST_DIR")).join($folder)).docker()
+    };
+}
+
+/// Builds a crate to a zip for AWS Lambda, if it is not built already: the crate that calls it, or the one in the
+/// folder that is named relative to it.
+///
+/// It answers with the folder of the artifact, `Result<PathBuf, faas_core::Error>`, and asks nothing of AWS; see
+/// [`Build::lambda`] for how often it builds, and for its errors.
+///
+/// ```no_run
+/// let folder = faas_build::lambda!().expect("a zip");
+/// let folder = faas_build::lambda!("../greet").expect("a zip");
+/// ```
+#[macro_export]
+macro_rules! lambda {
+    () => {
+        $crate::Build::new(::core::env!("CARGO_MANIFEST_DIR")).lambda()
+    };
+    ($folder:expr $(,)?) => {
+        $crate::Build::new(::std::path::Path::new(::core::env!("CARGO_MANIFEST_DIR")).join($folder)).lambda()
     };
 }

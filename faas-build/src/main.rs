@@ -34,7 +34,7 @@ enum Command {
     /// For docker it becomes an image, which is loaded into the engine that is found as by the Docker backend:
     /// DOCKER_HOST, else the usual sockets of Docker and Podman. Without an engine it is loaded when it is deployed.
     Build {
-        /// What to build for: wasm or docker.
+        /// What to build for: docker, lambda or wasm.
         #[arg(long)]
         backend: String,
         /// Which compilers for Wasm may be used: auto, installed (download nothing), rustup, debian.

@@ -1,6 +1,7 @@
 //! What a crate can be built for. Each backend is a file beside this one, and a line in [`BACKENDS`].
 
 mod docker;
+mod lambda;
 mod wasm;
 
 use std::path::PathBuf;
@@ -16,7 +17,8 @@ use crate::output::Output;
 pub(crate) type BuildFn = fn(&App, &Options) -> Result<Built, Error>;
 
 /// The backends by name.
-const BACKENDS: [(&str, BuildFn); 2] = [(docker::NAME, docker::build), (wasm::NAME, wasm::build)];
+const BACKENDS: [(&str, BuildFn); 3] =
+    [(docker::NAME, docker::build), (lambda::NAME, lambda::build), (wasm::NAME, wasm::build)];
 
 /// How the caller wants it built.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +31,8 @@ pub(crate) struct Options {
 
 /// What was built.
 pub(crate) struct Built {
+    /// The folder of the artifact.
+    pub(crate) folder: PathBuf,
     /// The manifest of the artifact.
     pub(crate) manifest: Manifest,
     /// Whether it was there before.

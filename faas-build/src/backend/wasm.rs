@@ -55,12 +55,15 @@ pub(super) fn build(app: &App, options: &Options) -> Result<Built, Error> {
     let module = module
         .ok_or_else(|| Error::new(ErrorKind::Internal, format!("cargo built no module of '{}'", app.name)))?;
     let bytes = artifact::read(&module)?;
+    let folder = artifact::folder(app, NAME);
     let product = Product {
         backend: NAME,
+        folder: &folder,
         extension: ".wasm",
         bytes: &bytes,
         toolchain: compiler.version(),
         image: None,
+        architecture: None,
     };
     let (manifest, fresh) = artifact::publish(app, &product, |module| describe::wasm(app, module, output))?;
     drop(slow);
@@ -68,5 +71,5 @@ pub(super) fn build(app: &App, options: &Options) -> Result<Built, Error> {
     if !sources.is_empty() {
         sources.extend([compiler.rustc().to_owned(), shim.manifest]);
     }
-    Ok(Built { manifest, fresh, sources })
+    Ok(Built { folder, manifest, fresh, sources })
 }

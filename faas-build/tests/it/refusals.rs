@@ -32,12 +32,16 @@ fn virtual_workspace(name: &str, members: &[(&str, &str)]) -> PathBuf {
 #[test]
 fn an_unknown_backend_lists_the_known_ones() {
     let app = package("backends", DEPENDS, &one_action("one"));
-    for backend in ["dockers", "lambda", ""] {
+    for (backend, known) in [
+        ("dockers", "docker, lambda, wasm"),
+        ("lambdas", "lambda, docker, wasm"),
+        ("", "docker, lambda, wasm"),
+    ] {
         let said = fails(cargo_faas(&app, &["build", "--backend", backend]));
-        let unknown = format!("error: no backend to build for is named '{backend}'; known: docker, wasm\n");
+        let unknown = format!("error: no backend to build for is named '{backend}'; known: {known}\n");
         assert_eq!(said, unknown);
     }
-    let error = Build::new(&app).run("lambda").unwrap_err();
+    let error = Build::new(&app).run("lambdas").unwrap_err();
     assert_eq!((error.kind(), error.operation()), (ErrorKind::NotFound, "build"));
 }
 
