@@ -5,11 +5,10 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use faas_core::sandbox::{SandboxFactory, Shape};
 use faas_core::{ActionSpec, Entropy, Error, ErrorKind};
-use tokio::sync::OnceCell;
 
 use super::environment::Environment;
 use super::program::Program;
-use super::runtime_api::RuntimeApi;
+use super::runtime_api::Place;
 use super::sandbox::LambdaSandbox;
 use crate::artifact::{Artifact, Catalogue};
 use crate::function::Function;
@@ -20,27 +19,11 @@ const PREFIX: &str = "faas";
 /// What all environments of a backend share.
 pub(super) struct Site {
     entropy: OnceLock<Arc<Entropy>>,
-    api: OnceCell<RuntimeApi>,
 }
 
 impl Site {
     pub(super) fn entropy(&self) -> &Arc<Entropy> {
         self.entropy.get_or_init(|| Arc::new(Entropy::default()))
-    }
-
-    /// The Runtime API, which listens from the first environment on.
-    async fn api(&self) -> Result<&RuntimeApi, Error> {
-        self.api
-            .get_or_try_init(RuntimeApi::start)
-            .await
-            .map_err(|source| unavailable("the Runtime API cannot listen on loopback", source))
-    }
-
-    /// Serves the environment of that name no more.
-    pub(super) fn forget(&self, secret: &str) {
-        if let Some(api) = self.api.get() {
-            api.close(secret);
-        }
     }
 }
 
@@ -63,7 +46,7 @@ pub(super) struct LambdaStem(Arc<Program>);
 
 impl LambdaFactory {
     pub(super) fn new(catalogue: Catalogue, freezes: bool) -> Self {
-        let site = Arc::new(Site { entropy: OnceLock::new(), api: OnceCell::new() });
+        let site = Arc::new(Site { entropy: OnceLock::new() });
         Self { site, catalogue, freezes, programs: Mutex::default() }
     }
 
@@ -119,13 +102,14 @@ impl SandboxFactory for LambdaFactory {
 
     async fn init(&self, stem: LambdaStem, spec: &Arc<ActionSpec>) -> Result<LambdaSandbox, Error> {
         let function = Function::of(spec, PREFIX)?;
-        let api = self.site.api().await?;
-        let (secret, address) = api.place();
+        let place = Place::find().await;
+        let place = place.map_err(|source| unavailable("no port of loopback can be listened at", source))?;
         let arn = format!("arn:aws:lambda:local:000000000000:function:{}", function.name);
-        let environment = Environment::start(&stem.0, variables(function, address), arn, self.freezes)
+        let variables = variables(function, place.address.to_string());
+        let environment = Environment::start(&stem.0, variables, arn, self.freezes)
             .map_err(|source| unavailable("the program of a function cannot be started", source))?;
-        api.open(secret.clone(), &environment);
-        let sandbox = LambdaSandbox::new(Arc::clone(&self.site), environment, secret, Arc::clone(spec));
+        let api = place.serve(&environment);
+        let sandbox = LambdaSandbox::new(Arc::clone(&self.site), environment, api, Arc::clone(spec));
         sandbox.initialised().await?;
         Ok(sandbox)
     }

@@ -1,16 +1,13 @@
-//! Lambda's Runtime API, as its programs ask for events and answer them.
-//!
-//! One server on loopback serves all environments of a backend. The address that a program is told ends with a secret
-//! of its environment, so that no program can take another one's events.
+//! Lambda's Runtime API, as its programs ask for events and answer them. Each environment has its own on loopback.
 //!
 //! # Source
 //! "Using the Lambda runtime API for custom runtimes", AWS Lambda Developer Guide: paths, headers, statuses.
 
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use bytes::Bytes;
 use faas_core::guest::lambda::wire::MAX_MESSAGE;
@@ -23,111 +20,90 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
 use super::environment::Environment;
 use super::exchange::{Answer, Event};
 
 /// What every path begins with.
-const VERSION: &str = "/2018-06-01/runtime";
+const VERSION: &str = "/2018-06-01/runtime/";
 
 /// The most of an error that is read, in bytes. Arbitrary.
 const MAX_ERROR: usize = 256 << 10;
 
-type Environments = Mutex<HashMap<String, Weak<Environment>>>;
-
-/// The server. Dropping it closes it.
-pub(super) struct RuntimeApi {
-    address: SocketAddr,
-    environments: Arc<Environments>,
-    server: tokio::task::AbortHandle,
+/// A place for the server of an environment that is about to be made.
+pub(super) struct Place {
+    listener: TcpListener,
+    pub(super) address: SocketAddr,
 }
 
-impl RuntimeApi {
-    /// Listens at a free port of loopback.
-    pub(super) async fn start() -> io::Result<Self> {
+impl Place {
+    /// A free port of loopback.
+    pub(super) async fn find() -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
-        let environments = Arc::new(Environments::default());
-        let server = tokio::spawn(serve(listener, Arc::clone(&environments))).abort_handle();
-        Ok(Self { address, environments, server })
+        Ok(Self { listener, address })
     }
 
-    /// A name for one more environment, and the address that its program is told.
-    pub(super) fn place(&self) -> (String, String) {
-        let secret = format!("{:032x}", fastrand::u128(..));
-        let address = format!("{}/{secret}", self.address);
-        (secret, address)
-    }
-
-    /// Serves the environment of that name.
-    pub(super) fn open(&self, secret: String, environment: &Arc<Environment>) {
-        self.lock().insert(secret, Arc::downgrade(environment));
-    }
-
-    /// Serves it no more.
-    pub(super) fn close(&self, secret: &str) {
-        self.lock().remove(secret);
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Weak<Environment>>> {
-        self.environments.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Serves the environment there.
+    pub(super) fn serve(self, environment: &Arc<Environment>) -> RuntimeApi {
+        RuntimeApi(tokio::spawn(serve(self.listener, Arc::downgrade(environment))).abort_handle())
     }
 }
+
+/// The server of an environment. Dropping it closes it.
+pub(super) struct RuntimeApi(AbortHandle);
 
 impl Drop for RuntimeApi {
     fn drop(&mut self) {
-        self.server.abort();
+        self.0.abort();
     }
 }
 
-async fn serve(listener: TcpListener, environments: Arc<Environments>) {
+async fn serve(listener: TcpListener, environment: Weak<Environment>) {
     // Dropped with this task, and the connections with it.
     let mut connections = JoinSet::new();
     loop {
         match listener.accept().await {
             Ok((connection, _)) => {
-                connections.spawn(attend(connection, Arc::clone(&environments)));
+                connections.spawn(attend(connection, Weak::clone(&environment)));
             }
             Err(error) => {
                 tracing::debug!(%error, "a connection to the Runtime API could not be accepted");
                 // Mostly there are too many open files, which takes a while to change.
-                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+                tokio::time::sleep(Duration::from_millis(10)).await;
             }
         }
         while connections.try_join_next().is_some() {}
     }
 }
 
-async fn attend(connection: TcpStream, environments: Arc<Environments>) {
+async fn attend(connection: TcpStream, environment: Weak<Environment>) {
     if connection.set_nodelay(true).is_err() {
         return;
     }
     let service = service_fn(|request: Request<Incoming>| {
-        let environments = &environments;
-        async move { Ok::<_, Infallible>(answer(request, environments).await) }
+        let environment = environment.upgrade();
+        async move {
+            Ok::<_, Infallible>(match environment {
+                Some(environment) => answer(request, &environment).await,
+                None => refusal(StatusCode::GONE, "Closed", "the environment is gone"),
+            })
+        }
     });
     // A connection that breaks is the business of its program, whose end is seen elsewhere.
     let _ = http1::Builder::new().serve_connection(TokioIo::new(connection), service).await;
 }
 
-async fn answer(request: Request<Incoming>, environments: &Environments) -> Response<Full<Bytes>> {
+async fn answer(request: Request<Incoming>, environment: &Environment) -> Response<Full<Bytes>> {
     let (parts, body) = request.into_parts();
-    let path = parts.uri.path();
-    let found = path.get(1..).and_then(|path| path.split_once('/')).and_then(|(secret, _)| {
-        let environments = environments.lock().unwrap_or_else(PoisonError::into_inner);
-        environments.get(secret).and_then(Weak::upgrade).map(|environment| (environment, secret.len() + 1))
-    });
-    let Some((environment, start)) = found else {
-        return refusal(StatusCode::NOT_FOUND, "InvalidEnvironment", "there is no such environment");
-    };
-    let steps = path[start..].strip_prefix(VERSION).unwrap_or_default();
-    let steps: Vec<&str> = steps.split('/').skip(1).collect();
+    let steps = parts.uri.path().strip_prefix(VERSION).unwrap_or_default();
+    let steps: Vec<&str> = steps.split('/').collect();
     match (&parts.method, steps.as_slice()) {
-        (&Method::GET, ["invocation", "next"]) => next(&environment).await,
-        (&Method::POST, ["invocation", request, "response"]) => respond(&environment, request, body).await,
+        (&Method::GET, ["invocation", "next"]) => next(environment).await,
+        (&Method::POST, ["invocation", request, "response"]) => respond(environment, request, body).await,
         (&Method::POST, ["invocation", request, "error"]) => match read(body, MAX_ERROR).await {
-            Ok(body) => take(&environment, request, Answer::Error(body)),
+            Ok(body) => take(environment, request, Answer::Error(body)),
             Err(_) => unreadable(),
         },
         (&Method::POST, ["init", "error"]) => match read(body, MAX_ERROR).await {

@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use super::environment::Environment;
 use super::exchange::Answer;
 use super::factory::Site;
+use super::runtime_api::RuntimeApi;
 use crate::message::{self, Failure, Heard};
 
 /// How long after an action's timeout its program may take to say that the time is over, before it is killed. Arbitrary.
@@ -31,8 +32,7 @@ const PROBING: Duration = Duration::from_secs(10);
 pub(super) struct LambdaSandbox {
     site: Arc<Site>,
     environment: Arc<Environment>,
-    /// By what the Runtime API knows it.
-    secret: String,
+    _api: RuntimeApi,
     spec: Arc<ActionSpec>,
 }
 
@@ -47,10 +47,10 @@ impl LambdaSandbox {
     pub(super) fn new(
         site: Arc<Site>,
         environment: Arc<Environment>,
-        secret: String,
+        api: RuntimeApi,
         spec: Arc<ActionSpec>,
     ) -> Self {
-        Self { site, environment, secret, spec }
+        Self { site, environment, _api: api, spec }
     }
 
     /// Waits until the program asks for events, and asks it what came of its initialisation.
@@ -165,7 +165,6 @@ impl Sandbox for LambdaSandbox {
 
 impl Drop for LambdaSandbox {
     fn drop(&mut self) {
-        self.site.forget(&self.secret);
         self.environment.abandon();
     }
 }

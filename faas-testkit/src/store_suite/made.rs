@@ -58,6 +58,7 @@ pub(super) fn full_record(number: u64) -> Record {
         cpu: Some(Duration::from_micros(1_234)),
         peak_memory: Some(u64::MAX),
         fuel: Some(1),
+        billed: Some(Duration::from_millis(13)),
         billed_init: Some(Duration::from_nanos(7)),
     };
     let line = |stream, text: &str| LogLine { at: at(number), stream, text: text.into() };
