@@ -1,16 +1,18 @@
 //! The backends that the quickstart can run on.
 
-#[cfg(any(feature = "docker", feature = "wasm"))]
+#[cfg(any(feature = "docker", feature = "lambda", feature = "wasm"))]
 use std::path::PathBuf;
 
 use faas_core::backend::{BackendRegistry, BackendUrl};
 use faas_core::{Error, ErrorKind};
 
-/// The local backend, `wasm` and `docker`. What a backend has to build first is shown on the error output if `verbose`.
+/// The local backend, `wasm`, `docker`, `lambda-local` and `lambda`. What a backend has to build first is shown on the error output if `verbose`.
 pub(crate) fn registry(verbose: bool) -> BackendRegistry {
     BackendRegistry::local()
         .with("wasm", move |url| wasm(url, verbose))
         .with("docker", move |url| docker(url, verbose))
+        .with("lambda-local", move |url| lambda_local(url, verbose))
+        .with("lambda", move |url| lambda(url, verbose))
 }
 
 /// The Wasm backend. A URL that names no artifact is for the actions of this package, which are built if need be.
@@ -26,7 +28,7 @@ async fn wasm(url: BackendUrl, verbose: bool) -> Result<faas_backend_wasm::WasmB
 /// There is none in this build.
 #[cfg(not(feature = "wasm"))]
 async fn wasm(_: BackendUrl, _: bool) -> Result<faas_core::LocalBackend, Error> {
-    Err(lacks("wasm"))
+    Err(lacks("wasm", "wasm"))
 }
 
 /// The Docker backend; likewise.
@@ -42,17 +44,56 @@ async fn docker(url: BackendUrl, verbose: bool) -> Result<faas_backend_docker::D
 /// There is none in this build.
 #[cfg(not(feature = "docker"))]
 async fn docker(_: BackendUrl, _: bool) -> Result<faas_core::LocalBackend, Error> {
-    Err(lacks("docker"))
+    Err(lacks("docker", "docker"))
+}
+
+/// The stand-in for AWS Lambda on this machine; likewise.
+#[cfg(all(feature = "lambda", target_os = "linux"))]
+async fn lambda_local(
+    url: BackendUrl,
+    verbose: bool,
+) -> Result<faas_backend_lambda::LambdaLocalBackend, Error> {
+    let builder = faas_backend_lambda::LambdaLocalBackend::builder().from_env()?.with_url(&url)?;
+    if names_artifact(&url, "FAAS_LAMBDA_LOCAL_ARTIFACT") {
+        return builder.build();
+    }
+    builder.artifact(built(verbose, |build| build.lambda()).await?).build()
+}
+
+/// There is none in this build.
+#[cfg(not(all(feature = "lambda", target_os = "linux")))]
+async fn lambda_local(_: BackendUrl, _: bool) -> Result<faas_core::LocalBackend, Error> {
+    if cfg!(feature = "lambda") {
+        let text = "the programs of Lambda functions run on Linux alone".to_owned();
+        return Err(Error::new(ErrorKind::Unsupported, text));
+    }
+    Err(lacks("lambda", "lambda-local"))
+}
+
+/// AWS Lambda itself; likewise, but what comes after the colon is the region.
+#[cfg(feature = "lambda")]
+async fn lambda(url: BackendUrl, verbose: bool) -> Result<faas_backend_lambda::LambdaBackend, Error> {
+    let builder = faas_backend_lambda::LambdaBackend::builder().from_env()?.with_url(&url)?;
+    if builder.has_artifacts() {
+        return builder.build();
+    }
+    builder.artifact(built(verbose, |build| build.lambda()).await?).build()
+}
+
+/// There is none in this build.
+#[cfg(not(feature = "lambda"))]
+async fn lambda(_: BackendUrl, _: bool) -> Result<faas_core::LocalBackend, Error> {
+    Err(lacks("lambda", "lambda"))
 }
 
 /// Whether the URL or the environment names an artifact.
-#[cfg(any(feature = "docker", feature = "wasm"))]
+#[cfg(any(feature = "docker", feature = "lambda", feature = "wasm"))]
 fn names_artifact(url: &BackendUrl, variable: &str) -> bool {
     !url.rest().is_empty() || std::env::var_os(variable).is_some_and(|folder| !folder.is_empty())
 }
 
 /// The artifact of this package's actions.
-#[cfg(any(feature = "docker", feature = "wasm"))]
+#[cfg(any(feature = "docker", feature = "lambda", feature = "wasm"))]
 async fn built(
     verbose: bool,
     build: impl FnOnce(faas_build::Build) -> Result<PathBuf, Error> + Send + 'static,
@@ -68,10 +109,10 @@ async fn built(
 }
 
 /// The error of a backend that this build has no code for.
-#[cfg(not(all(feature = "docker", feature = "wasm")))]
-fn lacks(backend: &str) -> Error {
+#[cfg(not(all(feature = "docker", feature = "lambda", feature = "wasm")))]
+fn lacks(feature: &str, backend: &str) -> Error {
     let text = format!(
-        "this build lacks the feature `{backend}`: run it by `cargo run --release -p faas-examples --features {backend} \
+        "this build lacks the feature `{feature}`: run it by `cargo run --release -p faas-examples --features {feature} \
          --example quickstart -- --backend {backend}`"
     );
     Error::new(ErrorKind::Unsupported, text)

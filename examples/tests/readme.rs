@@ -1,6 +1,7 @@
 //! The table of capabilities in the README is what the code says.
 
 use faas_backend_docker::DockerBackend;
+use faas_backend_lambda::{LambdaBackend, LambdaLocalBackend};
 use faas_backend_wasm::WasmBackend;
 use faas_core::LocalBackend;
 
@@ -10,6 +11,8 @@ fn the_table_of_the_readme_is_that_of_the_code() {
         ("local", LocalBackend::CAPABILITY),
         ("wasm", WasmBackend::CAPABILITY),
         ("docker", DockerBackend::CAPABILITY),
+        ("lambda", LambdaBackend::CAPABILITY),
+        ("lambda-local", LambdaLocalBackend::CAPABILITY),
     ];
     let mut table = format!("| |{}\n", backends.map(|(name, _)| format!(" `{name}` |")).concat());
     table.push_str(&format!("| ---{} |\n", " | ---".repeat(backends.len())));

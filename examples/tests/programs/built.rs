@@ -36,7 +36,7 @@ fn build() -> BTreeMap<String, PathBuf> {
             "--workspace",
             "--examples",
             "--features",
-            "faas-examples/docker,faas-examples/wasm",
+            "faas-examples/docker,faas-examples/lambda,faas-examples/wasm",
         ])
         .arg("--message-format=json-render-diagnostics")
         .arg("--target-dir")

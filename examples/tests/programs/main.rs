@@ -9,6 +9,8 @@
 mod app_template;
 mod built;
 mod docker;
+#[cfg(target_os = "linux")]
+mod lambda;
 mod quickstart;
 mod wasm;
 

@@ -89,7 +89,9 @@ fn an_unknown_backend_is_refused_with_a_list_of_the_known_ones() {
         assert!(output.stdout.is_empty());
         let complaint = String::from_utf8(output.stderr).unwrap();
         assert!(
-            complaint.contains("no backend is named 'mainframe'; known: docker, local, wasm"),
+            complaint.contains(
+                "no backend is named 'mainframe'; known: docker, lambda, lambda-local, local, wasm"
+            ),
             "{complaint}"
         );
     }

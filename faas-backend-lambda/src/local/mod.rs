@@ -15,6 +15,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use faas_core::action::BoxFuture;
 use faas_core::backend::{BackendUrl, Cancel, LogsAfterKill};
+use faas_core::guest::lambda::wire::MAX_LOGS;
 use faas_core::{
     ActionSpec, Backend, BackendInfo, Capability, Capacity, Completion, Deployment, Entropy, Error, Health,
     Invocation, PoolConfig, Pooled, WarmPool, payload,
@@ -57,6 +58,7 @@ impl LambdaLocalBackend {
         capability.timeout_granularity = LATEST;
         capability.max_timeout = MAX_TIMEOUT;
         capability.max_payload = payload::MAX_BYTES as u64;
+        capability.max_logs = MAX_LOGS;
         capability
     };
 

@@ -66,6 +66,12 @@ impl LambdaBuilder {
         self
     }
 
+    /// Whether it was given an artifact.
+    #[must_use]
+    pub fn has_artifacts(&self) -> bool {
+        !self.config.artifacts.is_empty()
+    }
+
     /// Takes a function that is there already as an action: its name or ARN, with a version or alias if one is meant. It
     /// is invoked with the payload alone, and neither changed nor removed.
     pub fn adopt(mut self, action: impl Into<String>, function: impl Into<String>) -> Self {

@@ -21,6 +21,7 @@ use aws_config::SdkConfig;
 use aws_sdk_lambda::Client;
 use faas_core::backend::{BackendUrl, Cancel, LogsAfterKill};
 use faas_core::context::Host;
+use faas_core::guest::lambda::wire::MAX_LOGS;
 use faas_core::{
     ActionSpec, Backend, BackendInfo, Capability, Capacity, Completion, Deployment, Entropy, Error,
     ErrorKind, Health, Invocation, payload,
@@ -97,6 +98,7 @@ impl LambdaBackend {
         capability.timeout_granularity = std::time::Duration::from_secs(1).saturating_add(MARGIN);
         capability.max_timeout = MAX_TIMEOUT;
         capability.max_payload = payload::MAX_BYTES as u64;
+        capability.max_logs = MAX_LOGS;
         capability
     };
 

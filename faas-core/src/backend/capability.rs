@@ -59,12 +59,14 @@ pub struct Capability {
     pub max_timeout: Duration,
     /// The largest payload and result, in bytes.
     pub max_payload: u64,
+    /// How much of a log is kept whatever else a run hands over, in bytes, where the action's limit is not below that.
+    pub max_logs: u64,
 }
 
 impl Capability {
     /// The rows of the table in which a capability is documented: names and values.
     #[must_use]
-    pub fn rows(&self) -> [(&'static str, String); 14] {
+    pub fn rows(&self) -> [(&'static str, String); 15] {
         let yes = |is: bool| if is { "yes" } else { "no" }.to_owned();
         [
             ("cancelled run", self.cancel.to_string()),
@@ -81,6 +83,7 @@ impl Capability {
             ("timeout granularity", format!("{:?}", self.timeout_granularity)),
             ("longest timeout", format!("{:?}", self.max_timeout)),
             ("largest payload", format!("{} bytes", self.max_payload)),
+            ("largest log", format!("{} bytes", self.max_logs)),
         ]
     }
 

@@ -45,6 +45,7 @@ impl Scripted {
             timeout_granularity: Duration::ZERO,
             max_timeout: Duration::MAX,
             max_payload: u64::MAX,
+            max_logs: u64::MAX,
         };
         let info = BackendInfo { name: "scripted".into(), capability, capacity: Capacity::Slots(1) };
         let answers = Mutex::new(answers.into_iter().collect());

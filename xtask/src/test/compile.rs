@@ -35,8 +35,12 @@ pub(crate) fn clippy(workspace: &Workspace) -> Result<Outcome> {
         return Ok(skip);
     }
     let deny = ["--", "-D", "warnings"];
-    let everything =
-        ["--workspace", "--all-targets", "--features", "faas-examples/docker,faas-examples/wasm"];
+    let everything = [
+        "--workspace",
+        "--all-targets",
+        "--features",
+        "faas-examples/docker,faas-examples/lambda,faas-examples/wasm",
+    ];
     let all = process::run(workspace.cargo("clippy").args(everything).args(deny))?;
     let mut outcome = Outcome::from_status("clippy of the workspace", all);
     for (package, features) in GUESTS {

@@ -77,7 +77,7 @@ fn check(workspace: &Workspace) -> Result<Outcome> {
         "--workspace",
         "--examples",
         "--features",
-        "faas-examples/docker,faas-examples/wasm",
+        "faas-examples/docker,faas-examples/lambda,faas-examples/wasm",
     ]);
     let status = process::run(&mut build)?;
     if !status.success() {

@@ -91,6 +91,7 @@ impl LocalBackend {
         timeout_granularity: Duration::from_millis(1),
         max_timeout: Limits::MAX_TIMEOUT,
         max_payload: payload::MAX_BYTES as u64,
+        max_logs: Limits::MAX_LOGS,
     };
 
     /// A backend called `local` with [`DEFAULT_SLOTS`](Self::DEFAULT_SLOTS).

@@ -34,6 +34,7 @@ const CAPABILITY: Capability = Capability {
     timeout_granularity: Duration::from_millis(5),
     max_timeout: Duration::from_secs(600),
     max_payload: 1 << 20,
+    max_logs: 10 << 20,
 };
 
 struct Subject {
