@@ -121,7 +121,11 @@ impl SandboxFactory for DockerFactory {
     }
 
     async fn init(&self, stem: DockerStem, spec: &Arc<ActionSpec>) -> Result<DockerSandbox, Error> {
-        let DockerStem { container, connection } = stem;
+        let DockerStem { container, mut connection } = stem;
+        // A stem cell may have waited for long: its server may have closed the connection, or have ended.
+        if !connection.is_open() {
+            connection = container.connection().await?;
+        }
         let entropy = self.site.entropy();
         let code = match self.catalogue.find(&spec.name)? {
             Source::Artifact(_) => {

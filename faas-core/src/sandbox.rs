@@ -78,7 +78,8 @@ pub trait SandboxFactory: Send + Sync + 'static {
     /// Binds a stem to an action, initialising user code.
     ///
     /// # Errors
-    /// `InitFailed` when user code fails, `SandboxLost` when the stem is gone.
+    /// `InitFailed` when user code fails, `SandboxLost` when the stem is gone: temporary if user code cannot have started,
+    /// and another one is then used.
     ///
     /// # Cancel safety
     /// Dropping it destroys the stem.
@@ -113,7 +114,8 @@ pub trait Sandbox: Send + Sync + 'static {
     /// Runs an invocation.
     ///
     /// # Errors
-    /// `SandboxLost` when the sandbox died of no fault of the action's; `Unavailable` when it cannot be reached.
+    /// `SandboxLost` when the sandbox died of no fault of the action's: temporary if user code cannot have started, and the
+    /// invocation then gets another one. `Unavailable` when it cannot be reached.
     ///
     /// # Cancel safety
     /// Dropping it stops the run; the sandbox is then destroyed and not used again.

@@ -10,6 +10,7 @@ use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::exit;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -38,6 +39,8 @@ struct Play {
     later_ms: u64,
     /// How long to wait before answering.
     wait_ms: u64,
+    /// Whoever has run something as often as this is about to end, and says so.
+    ends_after: Option<u32>,
     /// The status of the answer.
     status: Option<u16>,
     /// The body of the answer; the input without it.
@@ -71,6 +74,9 @@ struct Play {
     /// What comes of writing to this file is the result.
     write: Option<String>,
 }
+
+/// How often this program has run something.
+static RUNS: AtomicU32 = AtomicU32::new(0);
 
 const MARK: &str = "XXX_THE_END_OF_A_WHISK_ACTIVATION_XXX";
 
@@ -231,7 +237,9 @@ fn answer(path: &str, play: &Play, request: &Value, init: &Value) -> Vec<u8> {
         None if play.tell_run => request.to_string(),
         None => tried(play).unwrap_or_else(|| request["value"].clone()).to_string(),
     };
-    let status = play.status.unwrap_or(200);
+    let runs = if path == "/run" { RUNS.fetch_add(1, Ordering::Relaxed) } else { 0 };
+    let ends = play.ends_after.is_some_and(|most| runs >= most);
+    let status = if ends { 503 } else { play.status.unwrap_or(200) };
     let header = match play.header_kib {
         0 => String::new(),
         kib => format!("x-large: {}\r\n", "z".repeat(kib << 10)),

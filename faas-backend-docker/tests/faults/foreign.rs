@@ -91,8 +91,10 @@ async fn a_body_of_a_good_initialisation_does_not_matter_and_503_is_no_fault_of_
         return;
     };
     assert_eq!(site.result("odd", json!({ "n": 1 })).await, json!({ "n": 1 }));
+    let before = site.stats().await.created;
     let error = site.app.invoke("ending", json!({})).await.unwrap_err();
     assert_eq!((error.kind(), error.is_temporary()), (ErrorKind::SandboxLost, true), "{error:?}");
+    assert_eq!(site.stats().await.created - before, 3, "each of them says so");
     site.end_without(1, 1).await;
 }
 
@@ -254,7 +256,7 @@ async fn containers_are_reached_by_published_ports_where_their_addresses_are_not
 async fn an_idle_container_that_is_gone_is_noticed_soon() {
     let Some(ground) = ground("foreigngone").await else { return };
     let builder = ground.puppets().await;
-    let site = ground.site_on(builder, [played(BOX, 20_000).with_retries(1)]).await;
+    let site = ground.site_on(builder, [played(BOX, 20_000)]).await;
     for how in ["killed", "removed"] {
         site.result(BOX, json!({})).await;
         let id = site.container_of(MIB).await;
@@ -268,7 +270,7 @@ async fn an_idle_container_that_is_gone_is_noticed_soon() {
         }
         let begun = std::time::Instant::now();
         let record = site.run(BOX, json!({ "n": 1 })).await;
-        assert!(record.outcome.is_success(), "{how}: {:?}", record.outcome);
+        assert!(record.outcome.is_success() && record.attempts == 1, "{how}: {:?}", record.outcome);
         assert!(begun.elapsed() < millis(6_000), "{how}: {:?}", begun.elapsed());
     }
     site.end(4).await;
@@ -281,7 +283,25 @@ async fn a_limit_is_kept_also_while_nobody_answers_at_the_address() {
     let site = ground.site_on(builder, [played(BOX, 700)]).await;
     site.result(BOX, json!({})).await;
     site.docker.kill_container(&site.container_of(MIB).await, None).await.unwrap();
-    let error = site.app.invoke(BOX, json!({})).await.unwrap_err();
-    assert_eq!((error.kind(), error.is_temporary()), (ErrorKind::SandboxLost, true), "{error:?}");
-    site.end_without(1, 1).await;
+    let record = site.run(BOX, json!({})).await;
+    assert!(record.outcome.is_success(), "{:?}", record.outcome);
+    // It was tried for no longer than a connection takes, and all of that was waiting.
+    assert!(record.times.wait < millis(1_000) && record.times.run < millis(700), "{:?}", record.times);
+    site.end(2).await;
+}
+
+#[tokio::test]
+async fn a_stem_cell_that_is_gone_costs_nobody_an_activation() {
+    let Some(ground) = ground("gonestems").await else { return };
+    let image = puppet::image(&ground.docker).await;
+    let runtime = Runtime::new(image).with_stems(2, MemoryMib::new(48));
+    let builder = ground.builder().runtime(KIND, runtime).code("a", KIND, "{}", "main");
+    let site = ground.site_on(builder, [played("a", 20_000)]).await;
+    site.until_pool("two stem cells", |pool| pool.stems == 2).await;
+    for id in site.containers_of(MIB).await {
+        site.docker.kill_container(&id, None).await.unwrap();
+    }
+    let record = site.run("a", json!({})).await;
+    assert!(record.outcome.is_success() && record.attempts == 1, "{:?}", record.outcome);
+    site.end(1).await;
 }

@@ -1,7 +1,7 @@
 //! What images of somebody else's reply to `/run`, and what is made of it.
 
 use faas_core::outcome::MAX_RESULT;
-use faas_core::{Activation, ErrorKind, Outcome, Status};
+use faas_core::{Activation, ErrorKind, Outcome, StartKind, Status};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -202,11 +202,24 @@ async fn one_that_uses_too_much_memory_is_told_so() {
 }
 
 #[tokio::test]
-async fn one_that_is_about_to_end_takes_no_work_and_whoever_asked_may_go_elsewhere() {
+async fn what_one_that_is_about_to_end_does_not_take_runs_elsewhere() {
+    let Some(site) = boxed("ending", 20_000).await else { return };
+    for n in 0..3 {
+        let record = site.run(BOX, json!({ "n": n, "ends_after": 1 })).await;
+        assert_eq!((record.status(), record.attempts), (Status::Success, 1), "{:?}", record.outcome);
+        assert_eq!(record.start_kind, Some(StartKind::Cold), "each has run one and takes no other");
+    }
+    site.end(3).await;
+}
+
+#[tokio::test]
+async fn where_none_takes_any_work_no_more_than_three_are_asked() {
     let Some(site) = boxed("unavailable", 20_000).await else { return };
+    site.fine().await;
+    let before = site.stats().await.created;
     let error = site.app.invoke(BOX, json!({ "status": 503, "body": "{}" })).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::SandboxLost, "{error:?}");
-    assert!(error.is_temporary(), "{error:?}");
+    assert_eq!((error.kind(), error.is_temporary()), (ErrorKind::SandboxLost, true), "{error:?}");
+    assert_eq!(site.stats().await.created - before, 3);
     site.gone(MIB).await;
     assert_eq!(site.run(BOX, json!({})).await.status(), Status::Success);
     site.end_without(1, 2).await;

@@ -30,6 +30,9 @@ mod tests;
 ///   [`Capability::timeout_granularity`] is over too.
 /// - A sandbox is used again after a success and an application error, and destroyed after anything else. That of an
 ///   action that needs a fresh one each time ([`ActionSpec::FRESH_SANDBOX`]) is always destroyed.
+/// - A sandbox that is lost before user code can have started there, which is a temporary `SandboxLost`, is destroyed, and
+///   the invocation gets another one while it may wait for one: in the place of each that was warm, and of two that were
+///   made for it. All of that is one attempt, and the time is waiting.
 /// - A sandbox is returned before the permit is.
 pub struct Pooled<P> {
     info: BackendInfo,
@@ -136,38 +139,44 @@ impl<P: ContainerPool> Backend for Pooled<P> {
         Box::pin(async move {
             let deployed = self.deployed(deployment)?;
             let spec = &deployment.spec;
-            let acquired = {
-                let namespace = invocation.namespace(spec);
-                let request = AcquireRequest { spec, namespace, deadline: invocation.start_by };
-                self.pool.acquire(&request).await
-            };
-            let lease = match acquired {
-                Ok(lease) => lease,
-                Err(error) => return not_started(error, spec, &invocation),
-            };
-            let begun = Instant::now();
-            let mut attempt = Attempt { output: None, timer: None };
-            {
-                let mut run = pin!(lease.sandbox().run(&invocation));
-                let grace = self.info.capability.timeout_granularity;
-                let end = || begun.checked_add(spec.limits.timeout.saturating_add(grace));
-                poll_fn(|task| attempt.poll(run.as_mut(), end, task)).await;
+            let mut lost = Lost::default();
+            loop {
+                let acquired = {
+                    let namespace = invocation.namespace(spec);
+                    let request = AcquireRequest { spec, namespace, deadline: invocation.start_by };
+                    self.pool.acquire(&request).await
+                };
+                let lease = match acquired {
+                    Ok(lease) => lease,
+                    Err(error) if lost.is_replaced(&error, StartKind::Cold, &invocation) => continue,
+                    Err(error) => return not_started(error, spec, &invocation),
+                };
+                let begun = Instant::now();
+                let mut attempt = Attempt { output: None, timer: None };
+                {
+                    let mut run = pin!(lease.sandbox().run(&invocation));
+                    let grace = self.info.capability.timeout_granularity;
+                    let end = || begun.checked_add(spec.limits.timeout.saturating_add(grace));
+                    poll_fn(|task| attempt.poll(run.as_mut(), end, task)).await;
+                }
+                let ended = Instant::now();
+                let mut origin = lease.origin();
+                // The invocation, and with it the permit, is dropped last.
+                let output = match attempt.output {
+                    Some(Ok(output)) => output,
+                    Some(Err(error)) if lost.is_replaced(&error, origin.start_kind, &invocation) => continue,
+                    Some(Err(error)) => return Err(failed(error, spec)),
+                    None => without_logs(Outcome::timed_out(spec.limits.timeout)),
+                };
+                let reusable = matches!(output.outcome.status(), Status::Success | Status::ApplicationError);
+                if reusable && !deployed.fresh && !deployed.removed.load(Ordering::Acquire) {
+                    lease.keep_at(ended);
+                } else {
+                    drop(lease);
+                }
+                origin.wait += lost.wait;
+                return Ok(completed(output, origin, ended.saturating_duration_since(begun)));
             }
-            let ended = Instant::now();
-            // The invocation, and with it the permit, is dropped last.
-            let output = match attempt.output {
-                Some(Ok(output)) => output,
-                Some(Err(error)) => return Err(failed(error, spec)),
-                None => without_logs(Outcome::timed_out(spec.limits.timeout)),
-            };
-            let reusable = matches!(output.outcome.status(), Status::Success | Status::ApplicationError);
-            let origin = lease.origin();
-            if reusable && !deployed.fresh && !deployed.removed.load(Ordering::Acquire) {
-                lease.keep_at(ended);
-            } else {
-                drop(lease);
-            }
-            Ok(completed(output, origin, ended.saturating_duration_since(begun)))
         })
     }
 
@@ -205,6 +214,33 @@ impl<P: ContainerPool> Backend for Pooled<P> {
         self.closed.store(true, Ordering::Release);
         self.pool.drain().await;
         Ok(())
+    }
+}
+
+/// How many sandboxes that were made for it an invocation may lose: with the last of them it fails. Arbitrary; there is
+/// little hope where one after the other does not live to run anything.
+const MOST_LOST: u32 = 3;
+
+/// The sandboxes that an invocation has lost before user code could start there.
+#[derive(Default)]
+struct Lost {
+    /// How many of them had not run anything.
+    fresh: u32,
+    /// What that took.
+    wait: Duration,
+}
+
+impl Lost {
+    /// Counts a sandbox of that kind which was lost with this error, and tells whether the invocation gets another one.
+    /// Those that are warm are not bounded, because there is an end of them.
+    fn is_replaced(&mut self, error: &Error, kind: StartKind, invocation: &Invocation) -> bool {
+        if error.kind() != ErrorKind::SandboxLost || !error.is_temporary() {
+            return false;
+        }
+        let now = Instant::now();
+        self.wait = now.saturating_duration_since(invocation.admitted);
+        self.fresh += u32::from(kind != StartKind::Warm);
+        self.fresh < MOST_LOST && now < invocation.start_by
     }
 }
 

@@ -50,6 +50,7 @@ pub struct AcquireRequest<'a> {
 /// # Behavior
 /// - A lease is of a sandbox of exactly the namespace and revision asked for.
 /// - A warm sandbox is taken before a stem cell, a stem cell before a new one.
+/// - A stem cell that turns out to be lost before user code can have started is replaced by another start.
 /// - While a sandbox is being made for a request, the request takes one that frees up, if that comes first.
 /// - The memory of all sandboxes, in whatever state, never exceeds the budget.
 /// - To make room, idle sandboxes are evicted, and the request waits until they are destroyed.

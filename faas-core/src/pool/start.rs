@@ -139,7 +139,15 @@ impl<F: SandboxFactory> Underway<F> {
                 let message = error.message().to_owned();
                 self.failed(init_failed(message, made, Some(error)));
             }
-            Ok(Err(error)) => self.failed(error),
+            Ok(Err(error)) => {
+                let lost = error.kind() == ErrorKind::SandboxLost && error.is_temporary();
+                if lost && kind == StartKind::Prewarmed && matches!(self.cause, Cause::Request(_)) {
+                    // A stem that ended while nobody looked costs its request time, and no more: it gets another start.
+                    tracing::debug!(%error, "a stem cell was lost before it was used");
+                    self.cause = Cause::Upkeep;
+                }
+                self.failed(error);
+            }
             Err(_) => {
                 let message = Outcome::init_timed_out(limit).error().unwrap_or_default();
                 self.failed(init_failed(message, made, None));

@@ -152,6 +152,77 @@ async fn what_the_backend_fails_at_is_an_error() {
     }
 }
 
+/// Has the next runs find their sandbox gone.
+fn lose(subject: &Subject, runs: usize) {
+    subject.mock.script().run_faults.extend([Some(Fault::Gone)].repeat(runs));
+}
+
+#[tokio::test(start_paused = true)]
+async fn warm_sandboxes_that_are_gone_cost_an_invocation_time_and_no_more() {
+    let subject = Subject::of(8);
+    let deployment = subject.deploy(&action("a")).await;
+    assert_eq!(subject.backend.warm(&deployment, 5).await.unwrap(), 5);
+    lose(&subject, 5);
+    let began = Instant::now();
+    let done = subject.invoke(&deployment).await.unwrap();
+    assert_eq!((done.outcome.status(), done.start_kind), (Status::Success, StartKind::Cold));
+    assert_eq!((done.wait, done.create, done.init, done.run), (ms(5 * 7), ms(100), ms(10), ms(7)));
+    assert_eq!(began.elapsed(), done.wait + done.create + done.init + done.run);
+    settle().await;
+    let (stats, tally) = (subject.stats().await, subject.mock.tally());
+    assert_eq!((stats.idle, stats.memory, tally.destroyed), (1, 1, 5));
+    // One that is lost with another at hand.
+    assert_eq!(subject.backend.warm(&deployment, 2).await.unwrap(), 2);
+    lose(&subject, 1);
+    let done = subject.invoke(&deployment).await.unwrap();
+    assert_eq!((done.start_kind, done.wait, done.run), (StartKind::Warm, ms(7), ms(7)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn new_sandboxes_that_are_gone_are_replaced_twice() {
+    let subject = Subject::of(4);
+    let deployment = subject.deploy(&action("a")).await;
+    lose(&subject, 2);
+    let done = subject.invoke(&deployment).await.unwrap();
+    assert_eq!((done.outcome.status(), done.wait, done.create), (Status::Success, ms(2 * 117), ms(100)));
+    lose(&subject, 4);
+    let error = subject.invoke(&deployment).await.unwrap_err();
+    assert_eq!((error.kind(), error.is_temporary()), (ErrorKind::SandboxLost, true), "{error:?}");
+    assert_eq!((error.operation(), error.context("action")), ("invoke", Some("_/a")));
+    assert_eq!((subject.mock.tally().created, subject.mock.tally().runs), (6, 3 + 4));
+    // The same where none of them lives to be initialised.
+    subject.mock.script().init_faults.extend([Some(Fault::Gone)].repeat(3));
+    let error = subject.invoke(&deployment).await.unwrap_err();
+    assert_eq!((error.kind(), error.is_temporary()), (ErrorKind::SandboxLost, true), "{error:?}");
+    assert_eq!(subject.mock.tally().created, 9);
+    settle().await;
+    assert_eq!((subject.stats().await.memory, subject.stats().await.leased), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_who_may_wait_no_longer_gets_another_sandbox() {
+    let subject = Subject::of(4);
+    let deployment = subject.deploy(&action("a")).await;
+    assert_eq!(subject.backend.warm(&deployment, 3).await.unwrap(), 3);
+    lose(&subject, 2);
+    let mut hurried = invocation();
+    hurried.start_by = Instant::now() + ms(10);
+    let error = subject.backend.invoke(&deployment, hurried).await.unwrap_err();
+    assert_eq!((error.kind(), subject.mock.tally().runs), (ErrorKind::SandboxLost, 2));
+    settle().await;
+    assert_eq!(subject.stats().await.idle, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sandbox_that_is_lost_in_midst_of_a_run_is_not_replaced() {
+    let subject = Subject::of(4);
+    let deployment = subject.deploy(&action("a")).await;
+    assert_eq!(subject.backend.warm(&deployment, 2).await.unwrap(), 2);
+    subject.mock.script().run_faults.push_back(Some(Fault::Fails(ErrorKind::SandboxLost)));
+    assert_eq!(subject.invoke(&deployment).await.unwrap_err().kind(), ErrorKind::SandboxLost);
+    assert_eq!(subject.mock.tally().runs, 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_invocation_that_leaves_destroys_its_sandbox() {
     let subject = Subject::of(1);

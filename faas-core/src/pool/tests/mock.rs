@@ -25,6 +25,8 @@ pub(crate) fn ms(millis: u64) -> Duration {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Fault {
     Fails(ErrorKind),
+    /// The sandbox is lost before user code can have started.
+    Gone,
     Panics,
     Hangs,
 }
@@ -131,6 +133,7 @@ async fn act(fault: Option<Option<Fault>>) -> Result<(), Error> {
     match fault.flatten() {
         None => Ok(()),
         Some(Fault::Fails(kind)) => Err(Error::new(kind, "scripted")),
+        Some(Fault::Gone) => Err(Error::new(ErrorKind::SandboxLost, "scripted").temporary(true)),
         // Without the hook, which would print it.
         Some(Fault::Panics) => std::panic::resume_unwind(Box::new("scripted")),
         Some(Fault::Hangs) => std::future::pending().await,

@@ -45,6 +45,25 @@ async fn only_a_stem_of_exactly_the_shape_is_used() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn stems_that_are_gone_are_replaced_and_one_that_user_code_ran_in_is_not() {
+    let (subject, a) = (with_stems(4, vec![(shape(1), 2)]), action("a"));
+    subject.pool.attach(&std::sync::Arc::default());
+    pass(100).await;
+    subject.mock.script().init_faults.extend([Some(Fault::Gone), Some(Fault::Gone)]);
+    let lease = subject.acquire(&a).await.unwrap();
+    let origin = Origin { start_kind: StartKind::Cold, wait: ms(20), create: ms(100), init: ms(10) };
+    assert_eq!(lease.origin(), origin);
+    lease.keep();
+    pass(200).await;
+    assert_eq!((subject.pool.stats().stems, subject.pool.stats().memory), (2, 3));
+    subject.mock.script().init_faults.push_back(Some(Fault::Fails(ErrorKind::SandboxLost)));
+    let held = subject.acquire(&a).await.unwrap();
+    let error = subject.acquire(&a).await.err().unwrap();
+    assert_eq!((error.kind(), error.is_temporary()), (ErrorKind::SandboxLost, false));
+    held.keep();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_burst_takes_all_stems_and_then_creates() {
     let (subject, a) = (with_stems(9, vec![(shape(1), 3)]), action("a"));
     subject.pool.attach(&std::sync::Arc::default());
