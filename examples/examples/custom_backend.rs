@@ -27,7 +27,7 @@ impl Backend for Threads {
     async fn deploy(&self, spec: Arc<ActionSpec>) -> Result<Deployment, Error> {
         let host = Arc::<Entropy>::clone(self.entropy.get_or_init(Arc::default));
         let guest = Guest::new(Arc::clone(&spec), host)?;
-        guest.init().await.map_err(|it| Error::new(ErrorKind::InitFailed, it.error().unwrap_or_default()))?;
+        guest.init().await.map_err(|it| Error::new(ErrorKind::InitFailed, format!("{:?}", it.outcome)))?;
         Ok(Deployment::new(spec, Arc::new(guest)))
     }
 

@@ -95,6 +95,7 @@ impl DockerBackend {
             cold_starts: config.cold_starts,
             cold_starts_per_action: config.cold_starts_per_action.min(config.cold_starts),
             pause_after: config.pause_after,
+            init_grace: LATEST,
             keep_alive: keep_alive.unwrap_or_else(|| Box::new(FixedTtl(config.keep_alive))),
         };
         let (name, runtimes) = (config.name.clone(), config.runtimes.clone());

@@ -3,22 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bollard::models::ContainerStateStatusEnum as Status;
-use faas_core::{Error, ErrorKind, Outcome};
-use tokio::time::{Instant, sleep, timeout};
+use faas_core::{Error, ErrorKind};
+use tokio::time::{sleep, timeout};
 
 use crate::connection::{Address, Connection};
+use crate::death::{AUTOPSY, Death, death};
 use crate::doomed::{Doomed, Fate};
 use crate::engine::Engine;
+use crate::error::not_started;
 use crate::home::Shared;
 use crate::recipe::Link;
+use crate::sandbox::KILLING;
 use crate::site::{Plan, Site};
-
-/// The text of a container that could not be had. Source: OpenWhisk.
-pub(crate) const NOT_PROVISIONED: &str = "Failed to provision resources to run the action.";
-
-/// The text of an action whose container ended before it was initialised. Source: OpenWhisk.
-pub(crate) const NOT_INITIALISED: &str = "The action did not initialize and exited unexpectedly.";
 
 /// How long to wait before another try to connect: at first, and at most. Arbitrary: a try costs some microseconds, and
 /// whoever waits is a cold start.
@@ -29,12 +25,6 @@ const LONGEST_WAIT: Duration = Duration::from_millis(2);
 /// the next time. Arbitrary: an engine that starts many has no time to answer.
 const FIRST_LOOK: Duration = Duration::from_millis(500);
 const LONGEST_LOOK: Duration = Duration::from_secs(4);
-
-/// What a container's init process ends with when there is no such program. Source: the conventions of shells.
-const NO_PROGRAM: i64 = 127;
-
-/// How long the engine may take to tell that a container has ended, and why. Source: OpenWhisk polls for 2 s.
-const AUTOPSY: Duration = Duration::from_secs(2);
 
 /// How long the engine may take to tell what a container is doing, where somebody waits for it. Arbitrary.
 const ANSWER: Duration = Duration::from_secs(1);
@@ -48,19 +38,6 @@ pub(crate) struct Container {
     pub(crate) id: String,
     pub(crate) address: Address,
     doomed: Doomed,
-}
-
-/// Why a container does not answer.
-#[derive(Debug)]
-pub(crate) enum Death {
-    /// It used more memory than it has.
-    OutOfMemory,
-    /// It ended, with this code, or it runs and has closed its connection.
-    Exited(Option<i64>),
-    /// It is not there any more: somebody removed it.
-    Gone,
-    /// The engine cannot be asked.
-    Unknown(Error),
 }
 
 impl Container {
@@ -192,6 +169,16 @@ impl Container {
         self.death_within(AUTOPSY).await.unwrap_or(Death::Exited(None))
     }
 
+    /// Kills it, which did not stop by itself, while what it has printed is read: what it printed in its time is there
+    /// already, and an engine that is busy may take as long for one as for the other.
+    pub(crate) async fn kill_while<T>(&self, reading: impl Future<Output = T>) -> T {
+        let (killed, read) = tokio::join!(timeout(KILLING, self.engine.kill(&self.id)), reading);
+        if let Ok(Err(error)) = killed {
+            tracing::debug!(%error, "a container that is overdue could not be killed");
+        }
+        read
+    }
+
     /// Removes it. What the engine cannot do now is done later.
     pub(crate) async fn remove(mut self) {
         match self.engine.remove(&self.doomed.name).await {
@@ -199,101 +186,4 @@ impl Container {
             Err(error) => tracing::debug!(container = self.id, %error, "a container is removed later"),
         }
     }
-}
-
-impl Death {
-    /// The error of a container that ended before its server listened: no code of an action can have started.
-    fn before_listening(self, image: &str) -> Error {
-        match self {
-            Self::Exited(Some(NO_PROGRAM)) => no_program(image),
-            Self::Gone => self.before_init().temporary(true),
-            Self::Unknown(error) => unprovided(error),
-            death => death.before_init(),
-        }
-    }
-
-    /// The error of a container that ended before user code was initialised.
-    pub(crate) fn before_init(self) -> Error {
-        let text = match self {
-            Self::OutOfMemory => Outcome::memory_exhausted().error().unwrap_or_default(),
-            Self::Exited(_) => NOT_INITIALISED.to_owned(),
-            Self::Gone => return lost("the container was removed"),
-            Self::Unknown(error) => {
-                return lost("the engine cannot tell what became of the container").with_source(error);
-            }
-        };
-        Error::new(ErrorKind::InitFailed, text)
-    }
-
-    /// The outcome of a run whose container ended.
-    pub(crate) fn during_run(self) -> Result<Outcome, Error> {
-        match self {
-            Self::OutOfMemory => Ok(Outcome::memory_exhausted()),
-            Self::Exited(_) => Ok(Outcome::exited()),
-            Self::Gone => Err(lost("the container was removed while the action ran")),
-            Self::Unknown(error) => {
-                Err(lost("the engine cannot tell what became of the container").with_source(error))
-            }
-        }
-    }
-}
-
-/// Why a container does not answer; `None` while it runs, after the engine had so long to notice.
-async fn death(engine: &Engine, id: &str, patience: Duration) -> Option<Death> {
-    let begun = Instant::now();
-    let mut wait = Duration::from_millis(5);
-    loop {
-        match engine.state(id).await {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Some(Death::Gone),
-            Err(error) => return Some(Death::Unknown(error)),
-            // One that is removed by force is killed first.
-            Ok(state) if matches!(state.status, Some(Status::REMOVING | Status::DEAD)) => {
-                return Some(Death::Gone);
-            }
-            Ok(state) if state.oom_killed == Some(true) => return Some(Death::OutOfMemory),
-            Ok(state) if state.running == Some(false) => {
-                // The engine may learn of the reason after the end: a kill may be one for want of memory.
-                let killed = state.exit_code == Some(137);
-                if !killed || begun.elapsed() >= patience.min(AUTOPSY / 4) {
-                    return Some(Death::Exited(state.exit_code));
-                }
-            }
-            Ok(_) if begun.elapsed() >= patience => return None,
-            Ok(_) => {}
-        }
-        sleep(wait).await;
-        wait = (wait * 2).min(Duration::from_millis(50));
-    }
-}
-
-/// A container that is lost, with whatever ran there.
-fn lost(text: &str) -> Error {
-    Error::new(ErrorKind::SandboxLost, text).temporary(false)
-}
-
-/// What the engine's refusal to make a container means for the action.
-fn not_started(error: Error, image: &str) -> Error {
-    let text = error.message();
-    if text.contains("executable file not found") || text.contains("no such file or directory: unknown") {
-        return no_program(image).with_source(error);
-    }
-    unprovided(error)
-}
-
-/// The error of an image whose program is not in it. Source: OpenWhisk.
-fn no_program(image: &str) -> Error {
-    Error::new(ErrorKind::InitFailed, format!("executable file not found in image {image}"))
-}
-
-/// The error of a container that could not be had.
-fn unprovided(error: Error) -> Error {
-    if error.kind() == ErrorKind::NotFound && error.message().starts_with("Failed to pull") {
-        return Error::new(ErrorKind::InitFailed, error.message().to_owned()).with_source(error);
-    }
-    tracing::warn!(%error, "a container could not be made");
-    let (kind, temporary) = match error.kind() {
-        ErrorKind::Unavailable => (ErrorKind::Unavailable, true),
-        _ => (ErrorKind::Internal, false),
-    };
-    Error::new(kind, NOT_PROVISIONED).temporary(temporary).with_source(error)
 }

@@ -79,3 +79,67 @@ fn shown(message: &str) -> String {
 pub(crate) fn file(kind: ErrorKind, what: &str, path: &Path, source: std::io::Error) -> Error {
     Error::new(kind, format!("{what} {}: {source}", path.display())).with_source(source)
 }
+
+/// The text of a container that could not be had. Source: OpenWhisk.
+const NOT_PROVISIONED: &str = "Failed to provision resources to run the action.";
+
+/// What the engine's refusal to make a container means for the action.
+pub(crate) fn not_started(error: Error, image: &str) -> Error {
+    match lacks_program(error.message()) {
+        true => no_program(image).with_source(error),
+        false => unprovided(error),
+    }
+}
+
+/// Whether the engine says that there is no such program. What comes before `exec: `, or without it, is of files that
+/// are none of the image's, such as those of mounts and control groups.
+fn lacks_program(text: &str) -> bool {
+    let missing = ["executable file not found", "no such file or directory"];
+    text.split_once("exec: ").is_some_and(|(_, why)| missing.iter().any(|text| why.contains(text)))
+}
+
+/// The error of an image whose program is not in it. Source: OpenWhisk.
+pub(crate) fn no_program(image: &str) -> Error {
+    Error::new(ErrorKind::InitFailed, format!("executable file not found in image {image}"))
+}
+
+/// The error of a container that could not be had.
+pub(crate) fn unprovided(error: Error) -> Error {
+    if error.kind() == ErrorKind::NotFound && error.message().starts_with("Failed to pull") {
+        return Error::new(ErrorKind::InitFailed, error.message().to_owned()).with_source(error);
+    }
+    tracing::warn!(%error, "a container could not be made");
+    let (kind, temporary) = match error.kind() {
+        ErrorKind::Unavailable => (ErrorKind::Unavailable, true),
+        _ => (ErrorKind::Internal, false),
+    };
+    Error::new(kind, NOT_PROVISIONED).temporary(temporary).with_source(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_is_blamed_for_its_program_and_for_no_other_file() {
+        for program in [
+            "OCI runtime create failed: container_linux.go:380: starting container process caused: exec: \"/guest\": \
+             stat /guest: no such file or directory: unknown",
+            "runc create failed: unable to start container process: exec: \"run\": executable file not found in $PATH: \
+             unknown",
+        ] {
+            let error = not_started(Error::new(ErrorKind::InvalidArgument, program), "x:1");
+            let told = (error.kind(), error.message());
+            assert_eq!(told, (ErrorKind::InitFailed, "executable file not found in image x:1"), "{program}");
+        }
+        for other in [
+            "error mounting \"/faas/3\" to rootfs at \"/faas\": stat /faas/3: no such file or directory: unknown",
+            "runc create failed: unable to apply cgroup configuration: openat2 memory.max: no such file or directory: \
+             unknown",
+            "exec: \"/guest\": permission denied: unknown",
+        ] {
+            let error = not_started(Error::new(ErrorKind::Internal, other), "x:1");
+            assert_eq!((error.kind(), error.message()), (ErrorKind::Internal, NOT_PROVISIONED), "{other}");
+        }
+    }
+}

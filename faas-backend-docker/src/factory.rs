@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use faas_core::http::Egress;
-use faas_core::sandbox::{SandboxFactory, Shape};
+use faas_core::sandbox::{InitError, SandboxFactory, Shape};
 use faas_core::{ActionSpec, Entropy, Error, ErrorKind};
 
 use crate::catalogue::{Catalogue, Source};
@@ -120,7 +120,7 @@ impl SandboxFactory for DockerFactory {
         Ok(DockerStem { container, connection })
     }
 
-    async fn init(&self, stem: DockerStem, spec: &Arc<ActionSpec>) -> Result<DockerSandbox, Error> {
+    async fn init(&self, stem: DockerStem, spec: &Arc<ActionSpec>) -> Result<DockerSandbox, InitError> {
         let DockerStem { container, mut connection } = stem;
         // A stem cell may have waited for long: its server may have closed the connection, or have ended.
         if !connection.is_open() {

@@ -2,29 +2,33 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
+use faas_core::guest::NO_ACTIVATION;
 use faas_core::guest::http::wire::{Init, InitValue};
 use faas_core::log::{LogLine, Stream};
 use faas_core::outcome::MAX_RESULT;
+use faas_core::sandbox::InitError;
 use faas_core::{ActionSpec, Entropy, Error, ErrorKind, Invocation, Outcome, RunOutput, Timestamp};
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
-use http::header::{CONNECTION, CONTENT_TYPE, HOST};
-use http::{HeaderValue, Method, Request, StatusCode};
-use http_body_util::Full;
+use http::HeaderName;
+use http::header::CONNECTION;
 use serde_json::{Map, Value};
 use tokio::sync::Mutex;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
-use crate::asked::Asked;
+use crate::asked::{Asked, Call, Phase, post};
 use crate::catalogue::Code;
 use crate::connection::{Connection, NoReply};
-use crate::container::{Container, Death, NOT_INITIALISED};
+use crate::container::Container;
+use crate::death::Death;
 use crate::engine::{LogFrame, LogQuery};
 use crate::left;
 use crate::output::{Ending, FAILED, Follower};
-use crate::reply::{done, init_error, init_failed, of_run};
+use crate::reply::{Replied, done, of_init, of_run};
 use crate::sandbox::KILLING;
+
+/// A connection is used once.
+const CLOSING: (HeaderName, &str) = (CONNECTION, "close");
 
 type Frames = BoxStream<'static, Result<LogFrame, Error>>;
 
@@ -32,18 +36,25 @@ type Frames = BoxStream<'static, Result<LogFrame, Error>>;
 pub(crate) struct Foreign {
     asked: Asked,
     entropy: Arc<Entropy>,
-    /// Whether it marks the end of an activation in its output.
-    sentinels: bool,
     /// Its output. Where several activations run at once, it cannot be told whose it is, and nobody gets it.
-    output: Option<Mutex<Follower<Frames>>>,
+    output: Option<Output>,
+}
+
+/// The output of a container.
+struct Output {
+    /// Whether it marks the end of an activation.
+    sentinels: bool,
+    /// The most bytes of a log.
+    limit: u64,
+    follower: Mutex<Follower<Frames>>,
 }
 
 impl Foreign {
     /// Binds a container to its action, with its code if it is a runtime.
     ///
     /// # Errors
-    /// `InitFailed` with the text of the developer error when the container says so, or ends; `SandboxLost` when it is
-    /// gone.
+    /// `InitError::Action` when the container says so, or ends; `SandboxLost` when it is gone, temporary when it takes no
+    /// work.
     pub(crate) async fn init(
         container: &Container,
         mut connection: Connection,
@@ -51,8 +62,15 @@ impl Foreign {
         code: Option<&Code>,
         sentinels: bool,
         entropy: &Arc<Entropy>,
-    ) -> Result<Self, Error> {
-        let began = entropy.wall_clock();
+    ) -> Result<Self, InitError> {
+        let limit = spec.limits.timeout;
+        let (began, end) = (entropy.wall_clock(), Instant::now() + limit + KILLING);
+        let call = Call { phase: Phase::Init, id: NO_ACTIVATION, began, end };
+        let output = match spec.limits.logs {
+            0 => None,
+            limit => Some(Output::of(container, began, limit, sentinels).await?),
+        };
+        let mut foreign = Self { asked: Asked::new(spec), entropy: Arc::clone(entropy), output };
         let value = InitValue {
             name: spec.name.name().to_owned(),
             main: code.map_or_else(|| "main".to_owned(), |code| code.main.clone()),
@@ -64,25 +82,22 @@ impl Foreign {
         let body = serde_json::to_vec(&Init { value }).map_err(|error| {
             Error::new(ErrorKind::Internal, "the action cannot be encoded").with_source(error)
         })?;
-        let reply = match connection.request(request("/init", body.into()), MAX_RESULT, None).await {
-            Ok(reply) => reply,
-            Err(error) => return Err(container.autopsy().await.before_init().with_source(error)),
+        let reply = connection.request(post("/init", CLOSING, body.into()), MAX_RESULT, Some(limit)).await;
+        let (outcome, logs) = match reply {
+            Ok(reply) => match of_init(&reply) {
+                Replied::Done => {
+                    foreign.output = foreign.output.filter(|_| spec.limits.concurrency == 1);
+                    return Ok(foreign);
+                }
+                Replied::Ending => return Err(about_to_end().into()),
+                Replied::Outcome(outcome) => {
+                    let logs = foreign.logs(container, &call, Ending::Failed).await;
+                    (outcome, logs)
+                }
+            },
+            Err(no_reply) => foreign.unanswered(container, &no_reply, &call).await?,
         };
-        if reply.status == StatusCode::SERVICE_UNAVAILABLE {
-            return Err(about_to_end());
-        }
-        if reply.length.is_none() {
-            return Err(init_failed(NOT_INITIALISED.to_owned()));
-        }
-        if reply.status != StatusCode::OK {
-            return Err(init_failed(init_error(&reply.body)));
-        }
-        let listens = spec.limits.logs > 0 && spec.limits.concurrency == 1;
-        let output = match listens {
-            true => Some(Mutex::new(Follower::new(follow(container, began).await?, sentinels))),
-            false => None,
-        };
-        Ok(Self { asked: Asked::new(spec), entropy: Arc::clone(entropy), sentinels, output })
+        Err(InitError::Action { outcome, logs })
     }
 
     /// Runs an invocation.
@@ -92,74 +107,90 @@ impl Foreign {
         invocation: &Invocation,
     ) -> Result<RunOutput, Error> {
         let mut connection = container.connection().await?;
-        let began = self.entropy.wall_clock();
         let limit = self.asked.spec.limits.timeout;
-        // By when all must be known: later, it is taken for one that did not stop.
-        let end = Instant::now() + limit + KILLING;
-        let request = request("/run", self.asked.body(invocation, began, None));
-        match connection.request(request, MAX_RESULT + 1, Some(limit)).await {
+        let (began, end) = (self.entropy.wall_clock(), Instant::now() + limit + KILLING);
+        let call = Call { phase: Phase::Run, id: invocation.id, began, end };
+        let request = post("/run", CLOSING, self.asked.body(invocation, began, None));
+        let (outcome, logs) = match connection.request(request, MAX_RESULT + 1, Some(limit)).await {
             Ok(reply) => {
                 let outcome = of_run(&reply).ok_or_else(about_to_end)?;
-                let ending = if reply.status == StatusCode::OK { Ending::Replied } else { Ending::Failed };
-                Ok(done(outcome, self.logs(container, began, ending, end).await))
+                let logs = self.logs(container, &call, Ending::of(&outcome)).await;
+                (outcome, logs)
             }
-            Err(NoReply::Broken(_)) => {
-                let death = timeout_at(end, container.autopsy()).await.unwrap_or(Death::Exited(None));
-                let outcome = death.during_run()?;
-                let logs = match self.last_logs(container, began, end).await {
-                    Some(logs) => logs,
-                    None => self.logs(container, began, Ending::Failed, end).await,
-                };
-                Ok(done(outcome, logs))
-            }
-            Err(NoReply::Late) => {
-                let killing = timeout(KILLING, container.engine.kill(&container.id));
-                // An engine that is busy may take as long for one as for the other.
-                let reading = self.logs(container, began, Ending::Failed, end);
-                let (killed, read) = tokio::join!(killing, reading);
-                if let Ok(Err(error)) = killed {
-                    tracing::debug!(%error, "a container that is overdue could not be killed");
-                }
-                let logs = self.last_logs(container, began, end).await.unwrap_or(read);
-                Ok(done(Outcome::timed_out(limit), logs))
-            }
+            Err(no_reply) => self.unanswered(container, &no_reply, &call).await?,
+        };
+        Ok(done(outcome, logs))
+    }
+
+    /// The outcome of a call that the container did not answer, because it ended, broke its connection, or did not stop;
+    /// and what was printed.
+    async fn unanswered(
+        &self,
+        container: &Container,
+        no_reply: &NoReply,
+        call: &Call,
+    ) -> Result<(Outcome, Vec<LogLine>), Error> {
+        if let NoReply::Late = no_reply {
+            let read = container.kill_while(self.logs(container, call, Ending::Failed)).await;
+            let logs = self.last_logs(container, call).await.unwrap_or(read);
+            return Ok((call.timed_out(&self.asked.spec), logs));
+        }
+        let death = timeout_at(call.end, container.autopsy()).await.unwrap_or(Death::Exited(None));
+        let outcome = death.outcome(call.phase)?;
+        let logs = match self.last_logs(container, call).await {
+            Some(logs) => logs,
+            None => self.logs(container, call, Ending::Failed).await,
+        };
+        Ok((outcome, logs))
+    }
+
+    /// What was printed during a call that has ended so.
+    async fn logs(&self, container: &Container, call: &Call, ending: Ending) -> Vec<LogLine> {
+        match &self.output {
+            Some(output) => output.collect(container, call, ending).await,
+            None => Vec::new(),
         }
     }
 
-    async fn logs(
-        &self,
-        container: &Container,
-        began: Timestamp,
-        ending: Ending,
-        end: Instant,
-    ) -> Vec<LogLine> {
-        let Some(output) = &self.output else { return Vec::new() };
-        let mut output = output.lock().await;
-        let lines = output.collect(began, self.asked.spec.limits.logs, ending, end).await;
-        if !output.is_over() {
+    /// The same of a container that has ended: whoever follows its output may miss the last lines. `None` where the
+    /// engine does not tell them in time.
+    async fn last_logs(&self, container: &Container, call: &Call) -> Option<Vec<LogLine>> {
+        match &self.output {
+            Some(output) => output.rest(container, call).await,
+            None => Some(Vec::new()),
+        }
+    }
+}
+
+impl Output {
+    /// The output of a container from then on.
+    async fn of(container: &Container, began: Timestamp, limit: u64, sentinels: bool) -> Result<Self, Error> {
+        // What the initialisation prints is the first activation's.
+        let follower = Follower::new(follow(container, began).await?, sentinels, Some(began));
+        Ok(Self { sentinels, limit, follower: Mutex::new(follower) })
+    }
+
+    async fn collect(&self, container: &Container, call: &Call, ending: Ending) -> Vec<LogLine> {
+        let mut follower = self.follower.lock().await;
+        let lines = follower.collect(call.began, self.limit, ending, call.end).await;
+        if !follower.is_over() {
             return lines;
         }
         // The engine has been away, or is. Once it is back, it tells again what was printed since then.
-        match timeout_at(end, follow(container, began)).await {
+        match timeout_at(call.end, follow(container, call.began)).await {
             Ok(Ok(frames)) => {
-                *output = Follower::new(frames, self.sentinels);
-                output.collect(began, self.asked.spec.limits.logs, ending, end).await
+                *follower = Follower::new(frames, self.sentinels, None);
+                follower.collect(call.began, self.limit, ending, call.end).await
             }
             Ok(Err(_)) | Err(_) => lines,
         }
     }
 
-    /// The lines of an activation whose container has ended: whoever follows its output may miss the last ones. `None`
-    /// where the engine does not tell them in time.
-    async fn last_logs(&self, container: &Container, began: Timestamp, end: Instant) -> Option<Vec<LogLine>> {
-        if self.output.is_none() {
-            return Some(Vec::new());
-        }
-        let left =
-            left::lines(&container.engine, &container.id, None, began, false, self.asked.spec.limits.logs);
-        let mut lines = timeout_at(end, left).await.ok()?.ok()?;
+    async fn rest(&self, container: &Container, call: &Call) -> Option<Vec<LogLine>> {
+        let left = left::lines(&container.engine, &container.id, None, call.began, false, self.limit);
+        let mut lines = timeout_at(call.end, left).await.ok()?.ok()?;
         lines.push(LogLine {
-            at: lines.last().map_or(began, |line| line.at),
+            at: lines.last().map_or(call.began, |line| line.at),
             stream: Stream::Stderr,
             text: FAILED.to_owned(),
         });
@@ -189,16 +220,4 @@ fn environment(spec: &ActionSpec, began: Timestamp) -> Map<String, Value> {
     ];
     let own = spec.env.iter().map(|(key, value)| (key.clone(), Value::from(value.clone())));
     own.chain(added.map(|(key, value)| (key.to_owned(), Value::from(value)))).collect()
-}
-
-/// A request on a connection that is used once.
-fn request(path: &'static str, body: Bytes) -> Request<Full<Bytes>> {
-    let mut request = Request::new(Full::new(body));
-    *request.method_mut() = Method::POST;
-    *request.uri_mut() = http::Uri::from_static(path);
-    let headers = request.headers_mut();
-    headers.insert(HOST, HeaderValue::from_static("action"));
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(CONNECTION, HeaderValue::from_static("close"));
-    request
 }

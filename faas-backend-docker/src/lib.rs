@@ -7,6 +7,7 @@ mod catalogue;
 mod config;
 mod connection;
 mod container;
+mod death;
 mod doomed;
 mod egress;
 mod engine;

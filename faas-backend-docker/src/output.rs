@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use faas_core::guest::http::SENTINEL;
 use faas_core::log::{LineSplitter, LogBuffer, LogLine, RawLine, Stream};
-use faas_core::{Error, Timestamp};
+use faas_core::{Error, Outcome, Status, Timestamp};
 use futures_util::{Stream as Frames, StreamExt};
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -96,21 +96,34 @@ pub(crate) struct Follower<F> {
     frames: F,
     lines: Lines,
     sentinels: bool,
+    /// From when on lines are the next activation's, unless it is from when it begins.
+    since: Option<Timestamp>,
     over: bool,
 }
 
-/// How the run ended whose output is collected.
+/// How the call ended whose output is collected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
-    /// With a reply, after which a runtime marks the end of its output.
+    /// As it should, after which a runtime marks the end of its output.
     Replied,
-    /// Not as it should.
+    /// With a developer error.
     Failed,
 }
 
+impl Ending {
+    /// The ending of a run with this outcome.
+    pub(crate) fn of(outcome: &Outcome) -> Self {
+        match outcome.status() {
+            Status::Success | Status::ApplicationError => Self::Replied,
+            Status::DeveloperError | Status::InternalError => Self::Failed,
+        }
+    }
+}
+
 impl<F: Frames<Item = Result<LogFrame, Error>> + Send + Unpin> Follower<F> {
-    pub(crate) fn new(frames: F, sentinels: bool) -> Self {
-        Self { frames, lines: Lines::default(), sentinels, over: false }
+    /// Lines `since` then are the first activation's, whenever it begins.
+    pub(crate) fn new(frames: F, sentinels: bool, since: Option<Timestamp>) -> Self {
+        Self { frames, lines: Lines::default(), sentinels, since, over: false }
     }
 
     /// Whether nothing more will come: the container has ended, or the engine has.
@@ -136,6 +149,7 @@ impl<F: Frames<Item = Result<LogFrame, Error>> + Send + Unpin> Follower<F> {
         let idle = if waits_for_marks { IDLE } else { UNMARKED_IDLE };
         let mut logs = LogBuffer::new(limit);
         let mut missing = [Stream::Stdout, Stream::Stderr].to_vec();
+        let since = self.since.take().unwrap_or(began);
         let mut last = began;
         let mut take = |line: Line| {
             last = last.max(line.at);
@@ -144,7 +158,7 @@ impl<F: Frames<Item = Result<LogFrame, Error>> + Send + Unpin> Follower<F> {
             if is_marked && line.ended >= began {
                 missing.retain(|stream| *stream != line.stream);
             }
-            if line.at < began {
+            if line.at < since {
                 tracing::debug!(text, "a container printed while no activation ran");
             } else if !is_marked || !text.is_empty() {
                 logs.push(line.at, line.stream, text);
@@ -197,7 +211,7 @@ mod tests {
     }
 
     async fn collected(frames: Vec<LogFrame>, sentinels: bool, ending: Ending) -> Vec<String> {
-        let mut follower = Follower::new(open(frames), sentinels);
+        let mut follower = Follower::new(open(frames), sentinels, None);
         let end = Instant::now() + Duration::from_secs(60);
         let lines = follower.collect(Timestamp::from_millis(100), 1000, ending, end).await;
         lines.into_iter().map(|line| format!("{:?} {}", line.stream, line.text)).collect()
@@ -219,6 +233,21 @@ mod tests {
         let lines = collected(frames, true, Ending::Replied).await;
         assert_eq!(lines, ["Stderr beside", "Stdout a long line"]);
         assert!(begun.elapsed() < Duration::from_millis(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_came_since_then_is_the_first_ones_and_no_mark_of_it_ends_its_log() {
+        let frames = vec![
+            frame(20, Stream::Stdout, "nobody's\n"),
+            frame(50, Stream::Stdout, &format!("loading\n{MARK}")),
+            frame(51, Stream::Stderr, MARK),
+            frame(101, Stream::Stdout, &format!("own\n{MARK}")),
+            frame(102, Stream::Stderr, MARK),
+        ];
+        let mut follower = Follower::new(open(frames), true, Some(Timestamp::from_millis(50)));
+        let end = Instant::now() + Duration::from_secs(60);
+        let lines = follower.collect(Timestamp::from_millis(100), 1000, Ending::Replied, end).await;
+        assert_eq!(lines.iter().map(|line| line.text.as_str()).collect::<Vec<_>>(), ["loading", "own"]);
     }
 
     #[tokio::test(start_paused = true)]
@@ -255,7 +284,7 @@ mod tests {
             }
         });
         let begun = Instant::now();
-        let mut follower = Follower::new(endless.boxed(), true);
+        let mut follower = Follower::new(endless.boxed(), true, None);
         let end = begun + Duration::from_secs(60);
         let lines = follower.collect(Timestamp::from_millis(100), 1000, Ending::Replied, end).await;
         assert_eq!(begun.elapsed().as_secs(), 10);

@@ -6,11 +6,14 @@
 use faas_core::activation::Usage;
 use faas_core::log::LogLine;
 use faas_core::outcome::MAX_RESULT;
-use faas_core::{Error, ErrorKind, Outcome, RunOutput};
+use faas_core::{Outcome, RunOutput};
 use http::StatusCode;
 use serde_json::Value;
 
 use crate::connection::Received;
+
+/// The text of an action whose container ended before it was initialised. Source: OpenWhisk.
+pub(crate) const NOT_INITIALISED: &str = "The action did not initialize and exited unexpectedly.";
 
 /// The most that is shown of a reply that is none, in bytes. Arbitrary.
 const SHOWN: usize = 1024;
@@ -38,18 +41,33 @@ pub(crate) fn of_run(reply: &Received) -> Option<Outcome> {
     })))
 }
 
-/// The text of what a container replied to `/init` when it failed.
-pub(crate) fn init_error(body: &[u8]) -> String {
-    match error_field(body) {
-        Some(Value::String(text)) => text,
-        Some(value) => value.to_string(),
-        None => format!("The action failed during initialization: {}", shown(body)),
+/// What a container of another image replied to `/init`.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Replied {
+    /// It is ready.
+    Done,
+    /// It is about to end and takes no work.
+    Ending,
+    /// It failed, in this way.
+    Outcome(Outcome),
+}
+
+/// What is made of a reply to `/init`.
+pub(crate) fn of_init(reply: &Received) -> Replied {
+    match reply.status {
+        StatusCode::SERVICE_UNAVAILABLE => Replied::Ending,
+        _ if reply.length.is_none() => Replied::Outcome(Outcome::developer_error(NOT_INITIALISED)),
+        StatusCode::OK => Replied::Done,
+        _ => Replied::Outcome(init_error(&reply.body)),
     }
 }
 
-/// The error of user code that failed to initialise: its message is the text of the outcome.
-pub(crate) fn init_failed(text: String) -> Error {
-    Error::new(ErrorKind::InitFailed, text)
+/// The outcome of an initialisation that failed, of which a container replied this.
+pub(crate) fn init_error(body: &[u8]) -> Outcome {
+    match error_field(body) {
+        Some(error) => Outcome::developer_error(error),
+        None => Outcome::init_failed(&shown(body)),
+    }
 }
 
 /// The output of a run that has nothing but an outcome and logs.
@@ -116,9 +134,20 @@ mod tests {
     }
 
     #[test]
+    fn replies_to_init_map_as_in_openwhisk() {
+        assert_eq!(of_init(&received(200, "OK!")), Replied::Done);
+        assert_eq!(of_init(&received(503, "{}")), Replied::Ending);
+        assert_eq!(of_init(&received(502, "oops")), Replied::Outcome(Outcome::init_failed("oops")));
+        let chunked = Received { length: None, ..received(200, "{}") };
+        assert_eq!(of_init(&chunked), Replied::Outcome(Outcome::developer_error(NOT_INITIALISED)));
+    }
+
+    #[test]
     fn a_failed_init_says_why() {
-        assert_eq!(init_error(b"{\"error\":\"no such file\"}"), "no such file");
-        assert_eq!(init_error(b"{\"error\":{\"code\":1}}"), "{\"code\":1}");
-        assert_eq!(init_error(b"oops"), "The action failed during initialization: oops");
+        assert_eq!(init_error(b"{\"error\":\"no such file\"}"), Outcome::developer_error("no such file"));
+        let structured = serde_json::json!({ "code": 1 });
+        assert_eq!(init_error(b"{\"error\":{\"code\":1}}"), Outcome::developer_error(structured));
+        let shown = "The action failed during initialization: oops";
+        assert_eq!(init_error(b"oops"), Outcome::developer_error(shown));
     }
 }

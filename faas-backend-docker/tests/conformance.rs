@@ -5,7 +5,7 @@ use faas_core::{Backend, ErrorKind};
 use faas_testkit::backend_suite::BackendSubject;
 use faas_testkit::conformance;
 
-conformance!(BackendSubject::where_present("docker", backend), ran = 126, skipped = 0);
+conformance!(BackendSubject::where_present("docker", backend), ran = 130, skipped = 0);
 
 /// A backend of the testkit's fixtures, or why there is no engine or compiler for it.
 async fn backend() -> Result<DockerBackend, String> {

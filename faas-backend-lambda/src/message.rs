@@ -44,7 +44,7 @@ pub(crate) enum Heard {
     /// It ran the action, or was only probed.
     Ran(Told, Reply),
     /// It ran nothing, since it could not initialise.
-    Uninitialized(Told, Outcome),
+    Uninitialized(Told, Reply),
     /// It ran nothing, and another environment is to be asked.
     Refused(String),
     /// It answered something else.
@@ -55,7 +55,7 @@ pub(crate) enum Heard {
 pub(crate) fn heard(body: &Bytes) -> Heard {
     match decode_answer(body) {
         Ok((Told { refused: Some(reason), .. }, _)) => Heard::Refused(reason),
-        Ok((told, reply)) if told.uninitialized => Heard::Uninitialized(told, reply.outcome),
+        Ok((told, reply)) if told.uninitialized => Heard::Uninitialized(told, reply),
         Ok((told, reply)) => Heard::Ran(told, reply),
         Err(error) => {
             tracing::debug!(%error, "the answer of a function cannot be read");

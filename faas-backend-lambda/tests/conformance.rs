@@ -20,7 +20,7 @@ mod local {
 
     use super::{BackendSubject, conformance, fixtures};
 
-    conformance!(BackendSubject::where_present("lambda-local", backend), ran = 123, skipped = 3);
+    conformance!(BackendSubject::where_present("lambda-local", backend), ran = 127, skipped = 3);
 
     async fn backend() -> Result<LambdaLocalBackend, String> {
         let fixtures = fixtures()?;

@@ -15,7 +15,7 @@ use faas_core::{
 
 use crate::builder::WasmBuilder;
 use crate::catalogue::Catalogue;
-use crate::config::WasmConfig;
+use crate::config::{WasmConfig, granularity};
 use crate::host::World;
 use crate::pool::WasmPool;
 use crate::shared::Shared;
@@ -67,7 +67,6 @@ impl WasmBackend {
     ) -> Result<Self, Error> {
         let info = BackendInfo {
             name: config.name.clone(),
-            // A guest is looked at once in an epoch, and the thread that looks may be late.
             capability: Self::capability(config.tick),
             capacity: Capacity::Memory(config.memory),
         };
@@ -88,7 +87,7 @@ impl WasmBackend {
         capability.egress = true;
         capability.fresh_instance = true;
         capability.captures_stdout = true;
-        capability.timeout_granularity = tick.saturating_mul(20);
+        capability.timeout_granularity = granularity(tick);
         capability.max_timeout = Limits::MAX_TIMEOUT;
         capability.max_payload = payload::MAX_BYTES as u64;
         capability

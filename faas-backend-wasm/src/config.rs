@@ -60,6 +60,12 @@ impl Default for WasmConfig {
     }
 }
 
+/// How late a timeout may come where a guest is looked at so often: once in an epoch, and the thread that looks may be
+/// late.
+pub(crate) const fn granularity(tick: Duration) -> Duration {
+    tick.saturating_mul(20)
+}
+
 /// Where compiled modules are kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum CacheConfig {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use faas_core::sandbox::{SandboxFactory, Shape};
+use faas_core::sandbox::{InitError, SandboxFactory, Shape};
 use faas_core::{ActionSpec, EntityName, Entropy, Error};
 use tokio::time::Instant;
 
@@ -39,7 +39,7 @@ impl SandboxFactory for WasmFactory {
         Ok(WasmStem(Arc::clone(artifact)))
     }
 
-    async fn init(&self, stem: WasmStem, spec: &Arc<ActionSpec>) -> Result<WasmSandbox, Error> {
+    async fn init(&self, stem: WasmStem, spec: &Arc<ActionSpec>) -> Result<WasmSandbox, InitError> {
         let action = self.0.find(spec)?;
         let most = action.reuse.unwrap_or(1);
         let loaded = stem.0.load(&self.0.workshop).await?;

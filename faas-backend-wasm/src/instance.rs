@@ -8,7 +8,7 @@ use std::task::{Poll, ready};
 use faas_core::activation::Usage;
 use faas_core::guest::wasi::Reply as ReplyKind;
 use faas_core::outcome::MAX_RESULT;
-use faas_core::sandbox::RunOutput;
+use faas_core::sandbox::{InitError, RunOutput};
 use faas_core::{Error, ErrorKind, Invocation, Outcome, Status};
 use tokio::time::{Instant, Sleep, sleep_until};
 use wasmtime::{
@@ -37,14 +37,6 @@ pub(crate) struct Live {
     run: TypedFunc<(), ()>,
 }
 
-/// Why there is no instance.
-pub(crate) enum NotStarted {
-    /// The backend could not make one.
-    Failed(Error),
-    /// User code failed before its first run.
-    Init(Outcome),
-}
-
 /// How a call into a guest ended.
 enum Called {
     Returned,
@@ -61,7 +53,7 @@ impl Live {
         loaded: &Loaded,
         action: Arc<Deployed>,
         began: Instant,
-    ) -> Result<Self, NotStarted> {
+    ) -> Result<Self, InitError> {
         let deadline = began + action.spec.limits.timeout;
         let mut store = Store::new(workshop.engine(), HostState::new(action, deadline));
         store.limiter(|state| state);
@@ -73,8 +65,11 @@ impl Live {
         let making = loaded.pre.instantiate_async(&mut store);
         let instance = match within(deadline, ticker, making).await {
             Some(Ok(instance)) => instance,
-            Some(Err(source)) => return Err(not_instantiated(&store, source)),
-            None => return Err(NotStarted::Init(timed_out(&store))),
+            Some(Err(source)) => return Err(not_instantiated(&mut store, source)),
+            None => {
+                let outcome = timed_out(&store);
+                return Err(failed(&mut store, outcome));
+            }
         };
         let memory = instance.get_module_export(&mut store, &loaded.memory).and_then(|it| it.into_memory());
         let run = function(&mut store, &instance, &loaded.run)?;
@@ -84,13 +79,13 @@ impl Live {
     }
 
     /// Calls what has to be called before the first run.
-    pub(crate) async fn init(&mut self, ticker: &Ticker, loaded: &Loaded) -> Result<(), NotStarted> {
+    pub(crate) async fn init(&mut self, ticker: &Ticker, loaded: &Loaded) -> Result<(), InitError> {
         for (_, export) in &loaded.first {
             let function = function(&mut self.store, &self.instance, export)?;
             let called = self.call(ticker, &function).await;
             let reply = self.store.data_mut().take_reply();
             if let Some(outcome) = self.init_failure(called, reply) {
-                return Err(NotStarted::Init(outcome));
+                return Err(failed(&mut self.store, outcome));
             }
         }
         Ok(())
@@ -200,30 +195,36 @@ fn function(
     store: &mut Store<HostState>,
     instance: &Instance,
     export: &ModuleExport,
-) -> Result<TypedFunc<(), ()>, NotStarted> {
+) -> Result<TypedFunc<(), ()>, InitError> {
     let function = instance.get_module_export(&mut *store, export).and_then(|it| it.into_func());
     let function = function.ok_or_else(|| internal(wasmtime::Error::msg("an export is no function")))?;
     function.typed::<(), ()>(&*store).map_err(internal)
 }
 
-fn internal(source: wasmtime::Error) -> NotStarted {
-    NotStarted::Failed(error::caused(ErrorKind::Internal, "the instance cannot be used", source))
+fn internal(source: wasmtime::Error) -> InitError {
+    error::caused(ErrorKind::Internal, "the instance cannot be used", source).into()
 }
 
-fn not_instantiated(store: &Store<HostState>, source: wasmtime::Error) -> NotStarted {
+/// User code failed before its first run; what it logged is the log of that.
+fn failed(store: &mut Store<HostState>, outcome: Outcome) -> InitError {
+    InitError::Action { outcome, logs: store.data_mut().end().logs }
+}
+
+fn not_instantiated(store: &mut Store<HostState>, source: wasmtime::Error) -> InitError {
     if source.is::<PoolConcurrencyLimitError>() {
         let most = store.data().action.world.config.instances;
         let text = format!("all {most} instances are in use");
-        return NotStarted::Failed(Error::new(ErrorKind::Exhausted, text));
+        return Error::new(ErrorKind::Exhausted, text).into();
     }
     if store.data().late {
-        return NotStarted::Init(timed_out(store));
+        let outcome = timed_out(store);
+        return failed(store, outcome);
     }
     let of_guest = source.is::<Trap>() || source.is::<Exhausted>() || source.is::<I32Exit>();
     if of_guest || source.is::<Misused>() {
-        return NotStarted::Init(not_initialised(&source));
+        return failed(store, not_initialised(&source));
     }
-    NotStarted::Failed(error::caused(ErrorKind::Internal, "the module cannot be instantiated", source))
+    error::caused(ErrorKind::Internal, "the module cannot be instantiated", source).into()
 }
 
 fn timed_out(store: &Store<HostState>) -> Outcome {

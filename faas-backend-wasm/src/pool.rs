@@ -11,16 +11,16 @@ use faas_core::action::Limits;
 use faas_core::pool::{
     AcquireRequest, Lease, Origin, PoolConfig, PoolStats, StartFailed, WarmLease, WarmPool,
 };
-use faas_core::{ActionSpec, ContainerPool, Entropy, Error, ErrorKind, StartKind};
+use faas_core::{ActionSpec, ContainerPool, Entropy, Error, ErrorKind, InitError, StartKind};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::config::granularity;
 use crate::deployed::Deployed;
 use crate::factory::WasmFactory;
-use crate::instance::NotStarted;
 use crate::module::Loaded;
 use crate::sandbox::WasmSandbox;
-use crate::shared::{Shared, init_failed};
+use crate::shared::Shared;
 
 /// How long one who was refused waits for an end that nobody may tell: a kept instance that expires is gone without
 /// one. Arbitrary.
@@ -80,7 +80,8 @@ impl Ends {
 impl WasmPool {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         let memory = shared.world.config.reuse_memory;
-        let config = PoolConfig { memory, ..PoolConfig::default() };
+        let init_grace = granularity(shared.world.config.tick);
+        let config = PoolConfig { memory, init_grace, ..PoolConfig::default() };
         Self {
             kept: WarmPool::new(WasmFactory(Arc::clone(&shared)), config),
             shared,
@@ -175,11 +176,10 @@ impl WasmPool {
         }
         let made_at = Instant::now();
         origin.create = made_at.saturating_duration_since(began);
-        let failed = |not_started, origin: Origin| match not_started {
-            NotStarted::Failed(error) => error,
-            NotStarted::Init(outcome) => {
-                let failed = StartFailed::new(origin.start_kind, origin.create, origin.init);
-                init_failed(&outcome).with_source(failed)
+        let failed = |not_started, Origin { start_kind, create, init, .. }: Origin| match not_started {
+            InitError::Factory(error) => error,
+            InitError::Action { outcome, logs } => {
+                StartFailed { start_kind, create, init, outcome, logs }.into()
             }
         };
         let mut live = made.map_err(|not_started| failed(not_started, origin))?;
@@ -235,8 +235,8 @@ fn is_exhausted(error: &Error) -> bool {
 }
 
 /// Whether an instance was missing.
-fn lacks_instance<T>(made: &Result<T, NotStarted>) -> bool {
-    matches!(made, Err(NotStarted::Failed(error)) if is_exhausted(error))
+fn lacks_instance<T>(made: &Result<T, InitError>) -> bool {
+    matches!(made, Err(InitError::Factory(error)) if is_exhausted(error))
 }
 
 /// Tells the end of a lease, once all that it held is gone.

@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 
-use faas_core::{ActionSpec, Error, ErrorKind, Outcome};
+use faas_core::{ActionSpec, Error, ErrorKind, InitError};
 use tokio::time::Instant;
 
 use crate::catalogue::Catalogue;
 use crate::deployed::Deployed;
 use crate::host::World;
-use crate::instance::{Live, NotStarted};
+use crate::instance::Live;
 use crate::module::Loaded;
 use crate::ticker::Ticker;
 use crate::workshop::Workshop;
@@ -113,21 +113,7 @@ impl Shared {
         action: Arc<Deployed>,
         loaded: &Loaded,
         began: Instant,
-    ) -> Result<Live, NotStarted> {
+    ) -> Result<Live, InitError> {
         Live::make(&self.workshop, &self.ticker, loaded, action, began).await
-    }
-}
-
-/// The error of an action whose user code failed before its first run: its message is the text of the outcome.
-pub(crate) fn init_failed(outcome: &Outcome) -> Error {
-    Error::new(ErrorKind::InitFailed, outcome.error().unwrap_or_default())
-}
-
-impl From<NotStarted> for Error {
-    fn from(not_started: NotStarted) -> Self {
-        match not_started {
-            NotStarted::Failed(error) => error,
-            NotStarted::Init(outcome) => init_failed(&outcome),
-        }
     }
 }

@@ -7,7 +7,7 @@ use faas_core::ErrorKind;
 use faas_testkit::backend_suite::BackendSubject;
 use faas_testkit::conformance;
 
-conformance!(BackendSubject::where_present("wasm", || async { backend() }), ran = 121, skipped = 5);
+conformance!(BackendSubject::where_present("wasm", || async { backend() }), ran = 125, skipped = 5);
 
 /// A backend of the testkit's fixtures, or why there is no Wasm compiler to build them.
 fn backend() -> Result<WasmBackend, String> {

@@ -307,11 +307,16 @@ impl ContextInner {
 
     /// Takes what was logged and emitted; later lines and events are dropped.
     pub(crate) fn close(&self) -> (Vec<LogLine>, Vec<Emitted>) {
+        let logs = self.take_logs();
+        (logs.into_lines(), std::mem::take(&mut self.out().emitted))
+    }
+
+    /// Takes what was logged; later lines are dropped.
+    pub(crate) fn take_logs(&self) -> LogBuffer {
         self.bound.host.settle(true);
         let mut out = self.out();
         out.closed = true;
-        let logs = std::mem::replace(&mut out.logs, LogBuffer::new(0));
-        (logs.into_lines(), std::mem::take(&mut out.emitted))
+        std::mem::replace(&mut out.logs, LogBuffer::new(0))
     }
 }
 
@@ -326,6 +331,9 @@ impl fmt::Debug for Context {
 }
 
 /// What the `init` function of an action set sees.
+///
+/// What the function logs is captured up to the level info. It is in the record of the activation that fails with it, or
+/// else at the beginning of the log of the first activation that runs with its state.
 #[derive(Clone)]
 pub struct InitContext {
     pub(crate) bound: Arc<Bound>,

@@ -199,7 +199,7 @@ pub use backend::{
 pub use pool::{ContainerPool, FixedTtl, GreedyDual, KeepAlive, PoolConfig, PoolStats, WarmPool};
 
 #[cfg(feature = "host")]
-pub use sandbox::{RunOutput, Sandbox, SandboxFactory, Shape};
+pub use sandbox::{InitError, RunOutput, Sandbox, SandboxFactory, Shape};
 
 #[cfg(feature = "host")]
 pub use layer::{ChaosLayer, Layer, RetryLayer, TraceLayer};

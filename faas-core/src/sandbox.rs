@@ -13,6 +13,7 @@ use crate::backend::Invocation;
 use crate::context::Emitted;
 use crate::entropy::Entropy;
 use crate::error::Error;
+use crate::guest::Reply;
 use crate::log::LogLine;
 use crate::outcome::Outcome;
 use crate::units::MemoryMib;
@@ -40,8 +41,9 @@ impl fmt::Debug for Shape {
 /// # Behavior
 /// - `prepare` refuses what the factory cannot run, before any sandbox is made.
 /// - A stem is up and bound to no namespace and no action.
-/// - `init` binds a stem to one action; a failure of user code is `InitFailed` and its message is the text of
-///   the developer error, such as that of [`Outcome::init_failed`].
+/// - `init` binds a stem to one action; a failure of user code is [`InitError::Action`], with what it logged.
+/// - `init` stops user code at the action's timeout with [`Outcome::init_timed_out`]; one that does not is dropped, without
+///   its logs, once the pool's [`init_grace`](crate::PoolConfig::init_grace) is over too.
 /// - A future that is dropped, and a stem that fails to initialise, leave nothing behind.
 pub trait SandboxFactory: Send + Sync + 'static {
     /// A sandbox that is up and bound to nothing.
@@ -78,8 +80,8 @@ pub trait SandboxFactory: Send + Sync + 'static {
     /// Binds a stem to an action, initialising user code.
     ///
     /// # Errors
-    /// `InitFailed` when user code fails, `SandboxLost` when the stem is gone: temporary if user code cannot have started,
-    /// and another one is then used.
+    /// [`InitError::Action`] when user code fails; `SandboxLost` when the stem is gone: temporary if user code cannot have
+    /// started, and another one is then used.
     ///
     /// # Cancel safety
     /// Dropping it destroys the stem.
@@ -87,7 +89,7 @@ pub trait SandboxFactory: Send + Sync + 'static {
         &self,
         stem: Self::Stem,
         spec: &Arc<ActionSpec>,
-    ) -> impl Future<Output = Result<Self::Sandbox, Error>> + Send;
+    ) -> impl Future<Output = Result<Self::Sandbox, InitError>> + Send;
 
     /// Destroys a stem.
     ///
@@ -100,6 +102,32 @@ pub trait SandboxFactory: Send + Sync + 'static {
     /// # Cancel safety
     /// Dropping it leaves what it has not removed; it can be repeated.
     fn sweep(&self) -> impl Future<Output = usize> + Send;
+}
+
+/// Why a stem did not become a sandbox.
+#[derive(Debug)]
+pub enum InitError {
+    /// User code failed.
+    Action {
+        /// The developer error, such as [`Outcome::init_failed`].
+        outcome: Outcome,
+        /// What it logged.
+        logs: Vec<LogLine>,
+    },
+    /// The factory failed.
+    Factory(Error),
+}
+
+impl From<Error> for InitError {
+    fn from(error: Error) -> Self {
+        Self::Factory(error)
+    }
+}
+
+impl From<Reply> for InitError {
+    fn from(reply: Reply) -> Self {
+        Self::Action { outcome: reply.outcome, logs: reply.logs }
+    }
 }
 
 /// One isolated place, bound to one action.

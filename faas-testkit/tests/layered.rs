@@ -7,7 +7,7 @@ use faas_core::{Backend, LocalBackend};
 use faas_testkit::backend_suite::BackendSubject;
 use faas_testkit::conformance;
 
-conformance!(BackendSubject::new("layered-local", || async { layered() }), ran = 111, skipped = 15);
+conformance!(BackendSubject::new("layered-local", || async { layered() }), ran = 115, skipped = 15);
 
 fn layered() -> impl Backend {
     let calm = ChaosLayer::new(ChaosConfig::default(), 1).expect("probabilities");

@@ -7,7 +7,7 @@ use faas_testkit::backend_suite::BackendSubject;
 use faas_testkit::conformance;
 use faas_testkit::mock::MockFactory;
 
-conformance!(BackendSubject::new("pooled-mock", || async { pooled() }), ran = 113, skipped = 13);
+conformance!(BackendSubject::new("pooled-mock", || async { pooled() }), ran = 117, skipped = 13);
 
 fn pooled() -> impl Backend {
     // What a mock can do is what the local backend can: its actions run in this process.

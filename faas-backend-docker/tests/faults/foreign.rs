@@ -11,6 +11,7 @@ use crate::puppets::{BOX, KIND, MIB, boxed, coded, has_network, played};
 use crate::site::{ground, millis};
 use crate::{puppet, watch};
 
+const FAILED: &str = "The action did not initialize or run as expected. Log data might be missing.";
 const NOT_INITIALISED: &str = "The action did not initialize and exited unexpectedly.";
 
 #[tokio::test]
@@ -18,7 +19,6 @@ async fn an_initialisation_that_fails_says_why() {
     let deep = "z".repeat(5000);
     let cases = [
         (json!({ "status": 502, "body": r#"{"error":"no such module"}"# }), "no such module".to_owned()),
-        (json!({ "status": 403, "body": r#"{"error":{"code":7}}"# }), r#"{"code":7}"#.to_owned()),
         (
             json!({ "status": 500, "body": "oops" }),
             "The action failed during initialization: oops".to_owned(),
@@ -60,6 +60,68 @@ async fn an_initialisation_that_fails_says_why() {
     calls.join_all().await;
     site.gone(MIB).await;
     site.end(1).await;
+}
+
+#[tokio::test]
+async fn an_initialisation_that_fails_has_its_logs() {
+    let said = json!({ "stdout": ["Unexpected token", ""], "stderr": ["at line 1"] });
+    let ends = [
+        ("told", json!({ "status": 502, "body": r#"{"error":{"code":7}}"# })),
+        ("garbage", json!({ "raw": "oops" })),
+        ("exits", json!({ "exit": 1 })),
+        ("hangs", json!({ "never": true })),
+    ];
+    let codes = ends.map(|(name, end)| {
+        let mut code = said.clone();
+        code.as_object_mut().unwrap().extend(end.as_object().unwrap().clone());
+        (name, code, 1_500)
+    });
+    let Some(site) = coded("initlogs", codes).await else { return };
+    for name in ["told", "garbage", "exits", "hangs"] {
+        let record = site.run(name, json!({})).await;
+        assert_eq!(record.status(), Status::DeveloperError, "{name}: {:?}", record.outcome);
+        if name == "told" {
+            assert_eq!(record.outcome, Outcome::developer_error(json!({ "code": 7 })));
+        }
+        let mut texts = watch::texts(&record);
+        assert_eq!(texts.pop(), Some(FAILED), "{name}");
+        // The engine keeps the order of one stream, and not of two.
+        texts.sort_unstable();
+        assert_eq!(texts, ["", "Unexpected token", "at line 1"], "{name}");
+        site.gone(MIB).await;
+    }
+    site.end(4).await;
+}
+
+#[tokio::test]
+async fn the_log_of_an_initialisation_is_bounded_and_none_where_there_is_no_room_for_it() {
+    let Some(ground) = ground("initlimit").await else { return };
+    let code = json!({ "flood_kib": 100, "status": 502 }).to_string();
+    let builder = ground.puppets().await;
+    let builder = builder.code("little", KIND, code.clone(), "main").code("none", KIND, code, "main");
+    let limited = |name: &str, limit| {
+        let mut spec = played(name, 20_000);
+        spec.limits.logs = limit;
+        spec
+    };
+    let site = ground.site_on(builder, [limited("little", 5_000), limited("none", 0)]).await;
+    let record = site.run("little", json!({})).await;
+    let notice = "Logs were truncated because the total bytes size exceeds the limit of 5000 bytes.";
+    assert_eq!((watch::texts(&record)[0].len(), &watch::texts(&record)[1..]), (4_999, &[notice, FAILED][..]));
+    assert_eq!(site.run("none", json!({})).await.logs, []);
+    site.end(2).await;
+}
+
+#[tokio::test]
+async fn what_a_good_initialisation_prints_is_the_first_activations() {
+    let Some(site) = coded("initsays", [("a", json!({ "stdout": ["loading"] }), 20_000)]).await else {
+        return;
+    };
+    for expected in [vec!["loading", "own"], vec!["own"]] {
+        let record = site.run("a", json!({ "stdout": ["own"] })).await;
+        assert_eq!(watch::texts(&record), expected);
+    }
+    site.end(2).await;
 }
 
 #[tokio::test]

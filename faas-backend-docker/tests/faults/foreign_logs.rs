@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use bollard::query_parameters::LogsOptions;
 use faas_core::log::Stream;
-use faas_core::{ActionSpec, Activation, Outcome};
+use faas_core::{ActionSpec, Activation, Outcome, StartKind, Status};
 use serde_json::{Value, json};
 
 use crate::puppets::{BOX, KIND, MIB, boxed, played};
@@ -86,6 +86,8 @@ async fn a_mark_that_comes_late_ends_no_other_log() {
     for n in 0..2 {
         let record = success(&site, json!({ "stdout": [format!("own {n}")] })).await;
         assert_eq!(texts(&record), [format!("own {n}")]);
+        // Lines are told apart by their times, so that a container whose log was not whole is as good as any.
+        assert_eq!(record.start_kind, Some(StartKind::Warm));
     }
     site.end(3).await;
 }
@@ -122,6 +124,8 @@ async fn a_developer_error_is_told_in_the_log_and_waits_for_no_mark() {
     for input in [
         json!({ "status": 502 }),
         json!({ "body": "oops", "status": 500 }),
+        json!({ "body": "oops" }),
+        json!({ "raw": "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n" }),
         json!({ "exit": 3 }),
         json!({ "never": true }),
     ] {
@@ -133,10 +137,24 @@ async fn a_developer_error_is_told_in_the_log_and_waits_for_no_mark() {
         assert_eq!(texts(&record), ["said", FAILED], "{input}");
         assert!(record.times.run < millis(2_000), "{input}: {:?}", record.times);
     }
-    // A reply that is no result came as one should.
-    let record = site.run(CODE, json!({ "body": "oops", "stdout": ["said"] })).await;
-    assert_eq!(texts(&record), ["said"]);
     site.end(1).await;
+}
+
+#[tokio::test]
+async fn an_application_error_has_no_such_notice_however_it_comes() {
+    let Some(site) = logging("noticeless", 100_000).await else { return };
+    for input in [
+        json!({ "body": r#"{"error":"no"}"# }),
+        json!({ "large": (1 << 20) + 1 }),
+        json!({ "large": (1 << 20) + 1, "status": 502 }),
+    ] {
+        let mut input = input;
+        input["stdout"] = json!(["said"]);
+        let record = site.run(CODE, input.clone()).await;
+        assert_eq!(record.status(), Status::ApplicationError, "{input}");
+        assert_eq!(texts(&record), ["said"], "{input}");
+    }
+    site.end(3).await;
 }
 
 #[tokio::test]

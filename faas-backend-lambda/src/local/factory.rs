@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use faas_core::sandbox::{SandboxFactory, Shape};
+use faas_core::sandbox::{InitError, SandboxFactory, Shape};
 use faas_core::{ActionSpec, Entropy, Error, ErrorKind};
 
 use super::environment::Environment;
@@ -100,7 +100,7 @@ impl SandboxFactory for LambdaFactory {
         program.map(LambdaStem).ok_or_else(missing)
     }
 
-    async fn init(&self, stem: LambdaStem, spec: &Arc<ActionSpec>) -> Result<LambdaSandbox, Error> {
+    async fn init(&self, stem: LambdaStem, spec: &Arc<ActionSpec>) -> Result<LambdaSandbox, InitError> {
         let function = Function::of(spec, PREFIX)?;
         let place = Place::find().await;
         let place = place.map_err(|source| unavailable("no port of loopback can be listened at", source))?;

@@ -88,6 +88,7 @@ impl LambdaLocalBackend {
     fn new(name: String, catalogue: Catalogue, freezes: bool, pool: PoolConfig) -> Self {
         let capacity = Capacity::Memory(pool.memory);
         let info = BackendInfo { name, capability: Self::CAPABILITY, capacity };
+        let pool = PoolConfig { init_grace: LATEST, ..pool };
         Self(Pooled::new(info, WarmPool::new(LambdaFactory::new(catalogue, freezes), pool)))
     }
 }

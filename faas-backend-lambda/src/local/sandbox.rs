@@ -7,9 +7,10 @@ use bytes::Bytes;
 use faas_core::activation::Usage;
 use faas_core::context::Host;
 use faas_core::guest::lambda::wire::MAX_MESSAGE;
+use faas_core::guest::{NO_ACTIVATION, Reply};
 use faas_core::log::LogLine;
 use faas_core::outcome::MAX_RESULT;
-use faas_core::sandbox::{RunOutput, Sandbox};
+use faas_core::sandbox::{InitError, RunOutput, Sandbox};
 use faas_core::{ActionSpec, Error, ErrorKind, Invocation, Outcome};
 use tokio::time::timeout;
 
@@ -43,6 +44,15 @@ enum Fate {
     Late,
 }
 
+/// What came of an initialisation.
+enum Initialised {
+    Well,
+    /// The program says why it failed, with its log.
+    Badly(Reply),
+    /// It does not, or not with its log.
+    Silently(Outcome),
+}
+
 impl LambdaSandbox {
     pub(super) fn new(
         site: Arc<Site>,
@@ -56,34 +66,48 @@ impl LambdaSandbox {
     /// Waits until the program asks for events, and asks it what came of its initialisation.
     ///
     /// # Errors
-    /// `InitFailed` with the text of the developer error.
-    pub(super) async fn initialised(&self) -> Result<(), Error> {
+    /// `InitError::Action` when it failed; `SandboxLost`, temporary, when the program takes no work.
+    pub(super) async fn initialised(&self) -> Result<(), InitError> {
+        self.environment.printed.begin(NO_ACTIVATION, self.spec.limits.logs);
+        let reply = match self.initialisation().await? {
+            Initialised::Well => {
+                self.environment.printed.end();
+                return Ok(());
+            }
+            Initialised::Badly(reply) => reply,
+            Initialised::Silently(outcome) => {
+                let RunOutput { outcome, logs, emitted, .. } = self.silent(outcome).await;
+                Reply { outcome, logs, emitted }
+            }
+        };
+        Err(reply.into())
+    }
+
+    async fn initialisation(&self) -> Result<Initialised, Error> {
         let limit = self.spec.limits.timeout;
+        let said = |said: &[u8]| Initialised::Silently(Outcome::init_failed(&Failure::read(said).text()));
         let ready = tokio::select! {
             ready = timeout(limit + GRACE, self.environment.exchange.ready()) => ready,
-            () = self.environment.exited() => return Err(init_failed(&Outcome::exited_in_init())),
+            () = self.environment.exited() => return Ok(Initialised::Silently(Outcome::exited_in_init())),
         };
         match ready {
             Ok(Ok(())) => {}
-            Ok(Err(said)) => {
-                return Err(init_failed(&Outcome::init_failed(&Failure::read(&said).text())));
-            }
-            Err(_) => return Err(init_failed(&Outcome::init_timed_out(limit))),
+            Ok(Err(error)) => return Ok(said(&error)),
+            Err(_) => return Ok(Initialised::Silently(Outcome::init_timed_out(limit))),
         }
-        match self.exchange(message::probe(), PROBING).await {
+        Ok(match self.exchange(message::probe(), PROBING).await {
             Fate::Answered(Answer::Response(body)) => match message::heard(&body) {
-                Heard::Ran(..) => Ok(()),
-                Heard::Uninitialized(_, outcome) | Heard::Garbage(outcome) => Err(init_failed(&outcome)),
-                Heard::Refused(reason) => Err(lost(&reason)),
+                Heard::Ran(..) => Initialised::Well,
+                Heard::Uninitialized(_, reply) => Initialised::Badly(reply),
+                Heard::Garbage(outcome) => Initialised::Silently(outcome),
+                Heard::Refused(reason) => return Err(lost(&reason)),
             },
-            Fate::Answered(Answer::Error(said)) => {
-                Err(init_failed(&Outcome::init_failed(&Failure::read(&said).text())))
-            }
+            Fate::Answered(Answer::Error(error)) => said(&error),
             Fate::Answered(Answer::TooLarge | Answer::Skipped) | Fate::Exited => {
-                Err(init_failed(&Outcome::exited_in_init()))
+                Initialised::Silently(Outcome::exited_in_init())
             }
-            Fate::Late => Err(init_failed(&Outcome::init_timed_out(limit))),
-        }
+            Fate::Late => Initialised::Silently(Outcome::init_timed_out(limit)),
+        })
     }
 
     /// Hands an event over and waits for what comes of it, no longer than that.
@@ -105,11 +129,6 @@ impl LambdaSandbox {
         self.environment.end().await;
         done(outcome, self.environment.printed.rest().await)
     }
-}
-
-/// The error of user code that failed to initialise: its message is the text of the outcome.
-fn init_failed(outcome: &Outcome) -> Error {
-    Error::new(ErrorKind::InitFailed, outcome.error().unwrap_or_default())
 }
 
 fn lost(reason: &str) -> Error {
@@ -138,7 +157,7 @@ impl Sandbox for LambdaSandbox {
                     emitted: reply.emitted,
                     usage: Usage::default(),
                 },
-                Heard::Uninitialized(_, outcome) => done(outcome, Vec::new()),
+                Heard::Uninitialized(_, reply) => done(reply.outcome, reply.logs),
                 Heard::Refused(reason) => return Err(lost(&reason)),
                 Heard::Garbage(outcome) => self.silent(outcome).await,
             },

@@ -8,6 +8,7 @@ use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::{InvocationType, LogType};
 use bytes::Bytes;
 use faas_core::activation::Usage;
+use faas_core::guest::Reply;
 use faas_core::log::LogLine;
 use faas_core::outcome::MAX_RESULT;
 use faas_core::{ActionSpec, Completion, Error, ErrorKind, Invocation, Outcome, StartKind, Timestamp};
@@ -98,7 +99,7 @@ pub(super) async fn probe(
     }
     match message::heard(&body) {
         Heard::Ran(..) => Ok(()),
-        Heard::Uninitialized(_, outcome) | Heard::Garbage(outcome) => init_failed(&outcome),
+        Heard::Uninitialized(_, Reply { outcome, .. }) | Heard::Garbage(outcome) => init_failed(&outcome),
         Heard::Refused(reason) => Err(refused(&reason)),
     }
 }
@@ -177,10 +178,14 @@ fn completion(
             completion.emitted = reply.emitted;
             Ok(completion)
         }
-        Heard::Uninitialized(told, outcome) => {
+        Heard::Uninitialized(told, reply) => {
             let init = Duration::from_nanos(told.init);
             let ran = Ran { cold: true, in_init: true, init, run: Duration::ZERO, took: answered.took };
-            Ok(ran.completion(outcome, logs(target, spec, invocation, &answered), usage))
+            let logs = match reply.logs.is_empty() {
+                true => logs(target, spec, invocation, &answered),
+                false => reply.logs,
+            };
+            Ok(ran.completion(reply.outcome, logs, usage))
         }
         Heard::Refused(reason) => Err(refused(&reason)),
         Heard::Garbage(outcome) => {

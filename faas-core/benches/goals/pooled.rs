@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use faas_core::backend::Pooled;
 use faas_core::pool::{PoolConfig, WarmPool};
-use faas_core::sandbox::{RunOutput, Sandbox, SandboxFactory, Shape};
+use faas_core::sandbox::{InitError, RunOutput, Sandbox, SandboxFactory, Shape};
 use faas_core::scheduler::{Scheduler, SchedulerConfig};
 use faas_core::{
     ActionSet, ActionSpec, Backend, Deployment, Entropy, Error, Invocation, LocalBackend, MemoryMib, Outcome,
@@ -39,7 +39,7 @@ impl SandboxFactory for Null {
         Ok(Null)
     }
 
-    async fn init(&self, stem: Null, _: &Arc<ActionSpec>) -> Result<Null, Error> {
+    async fn init(&self, stem: Null, _: &Arc<ActionSpec>) -> Result<Null, InitError> {
         Ok(stem)
     }
 

@@ -28,6 +28,7 @@ mod tests;
 /// # Behavior
 /// - A run that does not stop at the action's timeout by itself is dropped, without its logs, once
 ///   [`Capability::timeout_granularity`] is over too.
+/// - An initialisation that fails is the activation's developer error, with its logs.
 /// - A sandbox is used again after a success and an application error, and destroyed after anything else. That of an
 ///   action that needs a fresh one each time ([`ActionSpec::FRESH_SANDBOX`]) is always destroyed.
 /// - A sandbox that is lost before user code can have started there, which is a temporary `SandboxLost`, is destroyed, and
@@ -87,7 +88,8 @@ impl<P: ContainerPool> Pooled<P> {
 impl<F: SandboxFactory> Pooled<WarmPool<F>> {
     /// A backend over a [`WarmPool`] of the factory's sandboxes, with room for what the pool's memory holds.
     #[must_use]
-    pub fn warm(name: impl Into<String>, capability: Capability, factory: F, config: PoolConfig) -> Self {
+    pub fn warm(name: impl Into<String>, capability: Capability, factory: F, mut config: PoolConfig) -> Self {
+        config.init_grace = config.init_grace.max(capability.timeout_granularity);
         let info = BackendInfo { name: name.into(), capability, capacity: Capacity::Memory(config.memory) };
         Self::new(info, WarmPool::new(factory, config))
     }
@@ -287,19 +289,15 @@ fn not_started(error: Error, spec: &ActionSpec, invocation: &Invocation) -> Resu
     }
     let elapsed = invocation.admitted.elapsed();
     let source = std::error::Error::source(&error);
-    let origin = match source.and_then(|source| source.downcast_ref::<StartFailed>()) {
-        Some(start) => {
-            let wait = elapsed.saturating_sub(start.create + start.init);
-            Origin { start_kind: start.start_kind, wait, create: start.create, init: start.init }
-        }
-        None => Origin {
-            start_kind: StartKind::Cold,
-            wait: Duration::ZERO,
-            create: Duration::ZERO,
-            init: elapsed,
-        },
+    let Some(start) = source.and_then(|source| source.downcast_ref::<StartFailed>()) else {
+        let (wait, create) = (Duration::ZERO, Duration::ZERO);
+        let origin = Origin { start_kind: StartKind::Cold, wait, create, init: elapsed };
+        let output = without_logs(Outcome::developer_error(error.message()));
+        return Ok(completed(output, origin, Duration::ZERO));
     };
-    let output = without_logs(Outcome::developer_error(error.message()));
+    let wait = elapsed.saturating_sub(start.create + start.init);
+    let origin = Origin { start_kind: start.start_kind, wait, create: start.create, init: start.init };
+    let output = RunOutput { logs: start.logs.clone(), ..without_logs(start.outcome.clone()) };
     Ok(completed(output, origin, Duration::ZERO))
 }
 

@@ -1,10 +1,12 @@
 //! An action that is bound to its host, as its contexts see it.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::{Call, Running, capture};
 use crate::action::{ActionSpec, Code, NativeCode, State};
 use crate::context::{Context, Host};
+use crate::log::LogBuffer;
 
 /// The action as its contexts see it.
 pub(crate) struct Bound {
@@ -12,27 +14,44 @@ pub(crate) struct Bound {
     pub(crate) spec: Spec,
     pub(crate) host: Arc<dyn Host>,
     /// Boxed, since most have none.
-    state: OnceLock<Box<State>>,
+    built: OnceLock<Box<Built>>,
+}
+
+/// What an initialisation left.
+struct Built {
+    state: State,
+    /// Whether its log is still there. Looked at before the lock is, which all runs share.
+    has_logs: AtomicBool,
+    logs: Mutex<Option<LogBuffer>>,
 }
 
 impl Bound {
     pub(super) fn new(spec: Spec, host: Arc<dyn Host>) -> Self {
-        Self { spec, host, state: OnceLock::new() }
+        Self { spec, host, built: OnceLock::new() }
     }
 
     pub(crate) fn state(&self) -> Option<&State> {
-        self.state.get().map(|state| &**state)
+        self.built.get().map(|built| &built.state)
     }
 
-    /// Keeps the state that was built. A concurrent caller may have been first; both states are alike.
-    pub(super) fn set_state(&self, state: State) {
-        let _ = self.state.set(Box::new(state));
+    /// Keeps the state that was built, and what was logged meanwhile. A concurrent caller may have been first; both
+    /// states are alike.
+    pub(super) fn set_state(&self, state: State, logs: LogBuffer) {
+        let built = Built { state, has_logs: AtomicBool::new(true), logs: Mutex::new(Some(logs)) };
+        let _ = self.built.set(Box::new(built));
+    }
+
+    /// The log of the initialisation, for the first run to go on with.
+    pub(super) fn take_logs(&self) -> Option<LogBuffer> {
+        let built = self.built.get().filter(|built| built.has_logs.load(Ordering::Relaxed))?;
+        built.has_logs.store(false, Ordering::Relaxed);
+        built.logs.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Starts a run in a context of its own.
     pub(crate) fn run(&self, cx: Context, call: Call) -> Running<'_> {
         let future = self.spec.code().map(|code| code.action.call(cx.clone(), call.payload));
-        Running { cx, future, capture: capture::Capture::new(call.log_level) }
+        Running(super::Code { cx, future, capture: capture::Capture::new(call.log_level) })
     }
 }
 

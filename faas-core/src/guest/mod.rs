@@ -62,6 +62,13 @@ pub struct Reply {
     pub emitted: Vec<Emitted>,
 }
 
+impl Reply {
+    /// A reply that is nothing but an outcome.
+    pub(crate) const fn of(outcome: Outcome) -> Self {
+        Self { outcome, logs: Vec::new(), emitted: Vec::new() }
+    }
+}
+
 /// The action as the contexts of one thread hold it, so that threads count no references together.
 pub(crate) struct OwnBound(Arc<Bound>);
 
@@ -115,29 +122,18 @@ impl Guest {
         init.filter(|_| self.bound.state().is_none())
     }
 
-    /// Builds the shared state, if the action's set has any and it is not built yet.
-    ///
-    /// # Errors
-    /// The developer error of an `init` function that failed or panicked.
-    ///
-    /// # Cancel safety
-    /// Dropping it drops the half-built state; the next call begins anew.
-    pub async fn init(&self) -> Result<(), Outcome> {
-        let Some(init) = self.pending_init() else { return Ok(()) };
-        let cx = InitContext { bound: Arc::clone(&self.bound) };
-        let building = catch_unwind(AssertUnwindSafe(|| init(cx)));
-        let built = match building {
-            Ok(building) => CatchPanic(building).await,
-            Err(panic) => Err(panic_message(panic)),
-        };
-        match built {
-            Ok(Ok(state)) => {
-                self.bound.set_state(state);
-                Ok(())
-            }
-            Ok(Err(error)) => Err(Outcome::init_failed(&error.to_string())),
-            Err(message) => Err(Outcome::init_failed(&format!("it panicked: {message}"))),
-        }
+    /// Builds the shared state, if the action's set has any and it is not built yet: a future of the developer error of an
+    /// `init` function that failed or panicked, with what it logged. What one that succeeds logs begins the log of the
+    /// first run.
+    pub fn init(&self) -> Initialising<'_> {
+        let code = self.pending_init().map(|init| {
+            let cx = InitContext { bound: Arc::clone(&self.bound) };
+            let scope = self.new_context(NO_ACTIVATION, 1, Duration::MAX);
+            // The function itself is called within its scope, too.
+            let future = Box::pin(async move { init(cx).await });
+            Code { cx: scope, future: Some(future as _), capture: capture::Capture::new(LevelFilter::INFO) }
+        });
+        Initialising { bound: &self.bound, code }
     }
 
     /// Starts a run; nothing happens until it is polled.
@@ -147,15 +143,66 @@ impl Guest {
 
     /// The context that a run of `call` will see.
     pub(crate) fn context(&self, call: &Call) -> Context {
-        let out =
-            Out { logs: LogBuffer::new(self.bound.spec.log_limit()), emitted: Vec::new(), closed: false };
-        Context(Arc::new(ContextInner {
-            id: call.id,
-            attempt: call.attempt,
-            deadline: call.deadline,
-            bound: self.own.get(|| OwnBound(Arc::clone(&self.bound))),
-            out: Mutex::new(out),
-        }))
+        self.new_context(call.id, call.attempt, call.deadline)
+    }
+
+    fn new_context(&self, id: ActivationId, attempt: u32, deadline: Duration) -> Context {
+        let logs = self.bound.take_logs().unwrap_or_else(|| LogBuffer::new(self.bound.spec.log_limit()));
+        let out = Out { logs, emitted: Vec::new(), closed: false };
+        let bound = self.own.get(|| OwnBound(Arc::clone(&self.bound)));
+        Context(Arc::new(ContextInner { id, attempt, deadline, bound, out: Mutex::new(out) }))
+    }
+}
+
+/// What stands for the activation where an action is initialised, which may be for nobody yet.
+pub const NO_ACTIVATION: ActivationId = ActivationId::from_u128(0);
+
+/// An initialisation of user code: a future that ends once the shared state is there, or with the reply of a failure.
+///
+/// # Cancel safety
+/// Dropping it drops the half-built state; the next one begins anew. [`abandon`](Self::abandon) does so and keeps the
+/// logs.
+pub struct Initialising<'a> {
+    bound: &'a Bound,
+    /// `None` where there is nothing to build, or no longer.
+    code: Option<Code<'a, Result<State, BoxError>>>,
+}
+
+impl Initialising<'_> {
+    /// Drops user code and replies with `outcome` and what was logged so far.
+    #[must_use]
+    pub fn abandon(self, outcome: Outcome) -> Reply {
+        match self.code {
+            Some(code) => code.abandon(outcome),
+            None => Reply::of(outcome),
+        }
+    }
+
+    /// The context that what is logged belongs to, if there is anything to do.
+    #[cfg(all(any(feature = "guest-http", feature = "guest-lambda"), unix))]
+    pub(crate) fn context(&self) -> Option<&Context> {
+        self.code.as_ref().map(|code| &code.cx)
+    }
+}
+
+impl Future for Initialising<'_> {
+    type Output = Result<(), Reply>;
+
+    fn poll(mut self: Pin<&mut Self>, task: &mut std::task::Context<'_>) -> Poll<Result<(), Reply>> {
+        let Self { bound, code } = &mut *self;
+        let Some(running) = code else { return Poll::Ready(Ok(())) };
+        let built = ready!(running.poll(task));
+        let cx = running.cx.clone();
+        *code = None;
+        let outcome = match built {
+            Ok(Ok(state)) => {
+                bound.set_state(state, cx.0.take_logs());
+                return Poll::Ready(Ok(()));
+            }
+            Ok(Err(error)) => Outcome::init_failed(&error.to_string()),
+            Err(message) => Outcome::init_failed(&format!("it panicked: {message}")),
+        };
+        Poll::Ready(Err(cx.close(outcome)))
     }
 }
 
@@ -163,16 +210,53 @@ impl Guest {
 ///
 /// # Cancel safety
 /// Dropping it drops user code at its await point. [`abandon`](Self::abandon) does so and keeps the logs.
-pub struct Running<'a> {
-    cx: Context,
-    future: Option<BoxFuture<'a, Outcome>>,
-    capture: capture::Capture,
-}
+pub struct Running<'a>(Code<'a, Outcome>);
 
 impl Running<'_> {
     /// Drops user code and replies with `outcome` and what was logged so far.
     #[must_use]
-    pub fn abandon(mut self, outcome: Outcome) -> Reply {
+    pub fn abandon(self, outcome: Outcome) -> Reply {
+        self.0.abandon(outcome)
+    }
+}
+
+impl Future for Running<'_> {
+    type Output = Reply;
+
+    fn poll(mut self: Pin<&mut Self>, task: &mut std::task::Context<'_>) -> Poll<Reply> {
+        let outcome = ready!(self.0.poll(task)).unwrap_or_else(|message| Outcome::panicked(&message));
+        Poll::Ready(self.0.cx.close(outcome))
+    }
+}
+
+/// User code in its scope: what it logs is captured, and a panic is caught, one of its destructors' too.
+struct Code<'a, T> {
+    cx: Context,
+    /// `None` once it has ended.
+    future: Option<BoxFuture<'a, T>>,
+    capture: capture::Capture,
+}
+
+impl<T> Code<'_, T> {
+    /// Lets it go on; `Err` is the message of a panic.
+    fn poll(&mut self, task: &mut std::task::Context<'_>) -> Poll<Result<T, String>> {
+        let Self { cx, future, capture } = self;
+        let polled = capture.enter(&cx.0, || {
+            let Some(code) = future.as_mut() else { return Ok(Poll::Pending) };
+            let polled = catch_unwind(AssertUnwindSafe(|| code.as_mut().poll(task)));
+            if !matches!(polled, Ok(Poll::Pending)) {
+                // Its destructors belong to the run, and may log, and panic.
+                catch_unwind(AssertUnwindSafe(|| drop(future.take()))).unwrap_or_else(discard);
+            }
+            polled
+        });
+        match polled {
+            Ok(polled) => polled.map(Ok),
+            Err(panic) => Poll::Ready(Err(capture.enter(&cx.0, || panic_message(panic)))),
+        }
+    }
+
+    fn abandon(mut self, outcome: Outcome) -> Reply {
         self.drop_code();
         self.cx.close(outcome)
     }
@@ -186,53 +270,9 @@ impl Running<'_> {
     }
 }
 
-impl Drop for Running<'_> {
+impl<T> Drop for Code<'_, T> {
     fn drop(&mut self) {
         self.drop_code();
-    }
-}
-
-impl Future for Running<'_> {
-    type Output = Reply;
-
-    fn poll(mut self: Pin<&mut Self>, task: &mut std::task::Context<'_>) -> Poll<Reply> {
-        let Self { cx, future, capture } = &mut *self;
-        let polled = capture.enter(&cx.0, || {
-            let Some(code) = future.as_mut() else { return Ok(Poll::Pending) };
-            let polled = catch_unwind(AssertUnwindSafe(|| code.as_mut().poll(task)));
-            if !matches!(polled, Ok(Poll::Pending)) {
-                // Its destructors belong to the run, and may log, and panic.
-                catch_unwind(AssertUnwindSafe(|| drop(future.take()))).unwrap_or_else(discard);
-            }
-            polled
-        });
-        let outcome = match polled {
-            Ok(polled) => ready!(polled),
-            Err(panic) => Outcome::panicked(&capture.enter(&cx.0, || panic_message(panic))),
-        };
-        Poll::Ready(cx.close(outcome))
-    }
-}
-
-/// A future whose panic is an `Err` with its message.
-struct CatchPanic<'a>(BoxFuture<'a, Result<State, BoxError>>);
-
-impl Drop for CatchPanic<'_> {
-    /// User code may panic when it is dropped, too: whether it was cut off or came to its end.
-    fn drop(&mut self) {
-        let code = std::mem::replace(&mut self.0, Box::pin(std::future::pending()));
-        catch_unwind(AssertUnwindSafe(|| drop(code))).unwrap_or_else(discard);
-    }
-}
-
-impl Future for CatchPanic<'_> {
-    type Output = Result<Result<State, BoxError>, String>;
-
-    fn poll(mut self: Pin<&mut Self>, task: &mut std::task::Context<'_>) -> Poll<Self::Output> {
-        match catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(task))) {
-            Ok(polled) => polled.map(Ok),
-            Err(panic) => Poll::Ready(Err(panic_message(panic))),
-        }
     }
 }
 

@@ -35,12 +35,14 @@ pub struct PoolConfig {
     pub cold_starts_per_action: usize,
     /// How long a sandbox is idle before it is paused; `None` where the factory's sandboxes cannot be.
     pub pause_after: Option<Duration>,
+    /// How long after its action's timeout an initialisation may take to tell that the time is over; it is dropped then.
+    pub init_grace: Duration,
     /// How long idle sandboxes are kept, and which one makes room.
     pub keep_alive: Box<dyn KeepAlive>,
 }
 
 impl Default for PoolConfig {
-    /// 2 GiB, no stem cells, [`FixedTtl`], no pausing, 32 creations at once and 8 of them for one action.
+    /// 2 GiB, no stem cells, [`FixedTtl`], no pausing and no grace, 32 creations at once and 8 of them for one action.
     ///
     /// # Source
     /// The memory is that of OpenWhisk's deployments; the bounds of creations are arbitrary.
@@ -52,6 +54,7 @@ impl Default for PoolConfig {
             cold_starts: 32,
             cold_starts_per_action: 8,
             pause_after: None,
+            init_grace: Duration::ZERO,
             keep_alive: Box::new(FixedTtl::default()),
         }
     }
@@ -66,6 +69,7 @@ impl fmt::Debug for PoolConfig {
             .field("cold_starts", &self.cold_starts)
             .field("cold_starts_per_action", &self.cold_starts_per_action)
             .field("pause_after", &self.pause_after)
+            .field("init_grace", &self.init_grace)
             .finish_non_exhaustive()
     }
 }

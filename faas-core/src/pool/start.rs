@@ -14,8 +14,9 @@ use super::{IdleEntry, Origin};
 use crate::action::ActionSpec;
 use crate::activation::StartKind;
 use crate::error::{Error, ErrorKind};
+use crate::log::LogLine;
 use crate::outcome::Outcome;
-use crate::sandbox::{Sandbox, SandboxFactory, Shape};
+use crate::sandbox::{InitError, Sandbox, SandboxFactory, Shape};
 
 /// Where a start that no request caused leaves its error.
 pub(super) type Report = Arc<Mutex<Option<Error>>>;
@@ -55,7 +56,8 @@ impl Origin {
     }
 }
 
-/// What a start took whose user code failed to initialise: the source of the pool's `InitFailed`.
+/// A start whose user code failed to initialise: the source of the pool's `InitFailed`, whose message is the text of the
+/// outcome.
 #[derive(Debug)]
 pub struct StartFailed {
     /// Whether a stem cell was used.
@@ -64,15 +66,10 @@ pub struct StartFailed {
     pub create: Duration,
     /// Time spent initialising user code.
     pub init: Duration,
-    source: Option<Error>,
-}
-
-impl StartFailed {
-    /// A start that failed in user code, for pools that start sandboxes themselves.
-    #[must_use]
-    pub const fn new(start_kind: StartKind, create: Duration, init: Duration) -> Self {
-        Self { start_kind, create, init, source: None }
-    }
+    /// The developer error.
+    pub outcome: Outcome,
+    /// What user code logged.
+    pub logs: Vec<LogLine>,
 }
 
 impl fmt::Display for StartFailed {
@@ -81,9 +78,12 @@ impl fmt::Display for StartFailed {
     }
 }
 
-impl StdError for StartFailed {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.source.as_ref().map(|source| source as _)
+impl StdError for StartFailed {}
+
+impl From<StartFailed> for Error {
+    fn from(failed: StartFailed) -> Self {
+        let text = failed.outcome.error().unwrap_or_default();
+        Self::new(ErrorKind::InitFailed, text).with_source(failed)
     }
 }
 
@@ -126,33 +126,33 @@ impl<F: SandboxFactory> Underway<F> {
         }
         let begun = Instant::now();
         let limit = spec.limits.timeout;
-        let result = timeout(limit, shared.factory.init(stem, &spec)).await;
+        let patience = limit.saturating_add(shared.bounds.init_grace);
+        let result = timeout(patience, shared.factory.init(stem, &spec)).await;
         // A stem cell's creation was nobody's waiting.
         let create = if kind == StartKind::Cold { created } else { Duration::ZERO };
         let made = Made { kind, create, init: begun.elapsed() };
-        match result {
+        let (outcome, logs) = match result {
             Ok(Ok(sandbox)) => {
                 let for_request = matches!(self.cause, Cause::Request(_));
-                self.placed(sandbox, None, for_request.then_some(made), created + made.init);
+                return self.placed(sandbox, None, for_request.then_some(made), created + made.init);
             }
-            Ok(Err(error)) if error.kind() == ErrorKind::InitFailed => {
-                let message = error.message().to_owned();
-                self.failed(init_failed(message, made, Some(error)));
-            }
-            Ok(Err(error)) => {
-                let lost = error.kind() == ErrorKind::SandboxLost && error.is_temporary();
-                if lost && kind == StartKind::Prewarmed && matches!(self.cause, Cause::Request(_)) {
-                    // A stem that ended while nobody looked costs its request time, and no more: it gets another start.
-                    tracing::debug!(%error, "a stem cell was lost before it was used");
-                    self.cause = Cause::Upkeep;
-                }
-                self.failed(error);
-            }
-            Err(_) => {
-                let message = Outcome::init_timed_out(limit).error().unwrap_or_default();
-                self.failed(init_failed(message, made, None));
-            }
+            Ok(Err(InitError::Factory(error))) => return self.not_made(error, kind),
+            Ok(Err(InitError::Action { outcome, logs })) => (outcome, logs),
+            Err(_) => (Outcome::init_timed_out(limit), Vec::new()),
+        };
+        let init = made.init;
+        self.failed(StartFailed { start_kind: kind, create, init, outcome, logs }.into());
+    }
+
+    /// The factory failed with a stem.
+    fn not_made(mut self, error: Error, kind: StartKind) {
+        let lost = error.kind() == ErrorKind::SandboxLost && error.is_temporary();
+        if lost && kind == StartKind::Prewarmed && matches!(self.cause, Cause::Request(_)) {
+            // A stem that ended while nobody looked costs its request time, and no more: it gets another start.
+            tracing::debug!(%error, "a stem cell was lost before it was used");
+            self.cause = Cause::Upkeep;
         }
+        self.failed(error);
     }
 
     /// Resumes a sandbox; one that cannot be is destroyed.
@@ -241,12 +241,6 @@ impl<F: SandboxFactory> Drop for Underway<F> {
             self.give_up(Error::new(ErrorKind::Internal, "the sandbox factory panicked or was stopped"));
         }
     }
-}
-
-fn init_failed(message: String, made: Made, source: Option<Error>) -> Error {
-    let Made { kind, create, init } = made;
-    let failed = StartFailed { start_kind: kind, create, init, source };
-    Error::new(ErrorKind::InitFailed, message).with_source(failed)
 }
 
 impl<F: SandboxFactory> Turn<'_, F> {

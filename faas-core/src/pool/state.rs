@@ -37,6 +37,7 @@ pub(super) struct Bounds {
     pub(super) cold_starts_per_action: usize,
     pub(super) stems_per_shape: usize,
     pub(super) pause_after: Option<Duration>,
+    pub(super) init_grace: Duration,
 }
 
 impl<F: SandboxFactory> Shared<F> {

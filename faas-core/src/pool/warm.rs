@@ -43,6 +43,7 @@ impl<F: SandboxFactory> WarmPool<F> {
             cold_starts_per_action: config.cold_starts_per_action.max(1),
             stems_per_shape: config.stems_per_shape,
             pause_after: config.pause_after,
+            init_grace: config.init_grace,
         };
         let shelf = |(shape, target)| (shape, Shelf::new(target, true));
         let shelves: BTreeMap<_, _> = config.stems.into_iter().map(shelf).collect();

@@ -103,6 +103,10 @@ macro_rules! backend_behaviours {
                 a_failed_init_is_a_developer_error,
                 a_panicking_init_is_a_developer_error,
                 an_init_over_the_timeout_is_a_developer_error,
+                a_failed_init_keeps_its_logs,
+                a_panicking_init_keeps_its_logs [keeps_logs_after_kill],
+                an_init_over_the_timeout_keeps_its_logs [keeps_logs_after_kill],
+                the_first_log_begins_with_that_of_init,
                 an_action_works_again_after_it_panicked,
             }
             outbox {

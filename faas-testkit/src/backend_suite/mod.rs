@@ -133,7 +133,7 @@ pub fn check_counts(subject: &BackendSubject, ran: usize, skipped: usize) {
 /// use faas_core::LocalBackend;
 /// use faas_testkit::{backend_suite::BackendSubject, conformance};
 ///
-/// conformance!(BackendSubject::new("local", || async { LocalBackend::new() }), ran = 111, skipped = 15);
+/// conformance!(BackendSubject::new("local", || async { LocalBackend::new() }), ran = 115, skipped = 15);
 /// # fn main() {}
 /// ```
 #[macro_export]

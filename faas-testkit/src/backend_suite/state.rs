@@ -7,8 +7,11 @@ use serde_json::{Value, json};
 
 use super::stage::{Bare, Stage};
 use super::subject::BackendSubject;
-use crate::fixtures::{self, INIT, Order, Panic, Remembered};
+use crate::fixtures::{self, INIT, Order, Panic, Print, Remembered};
 use crate::transcript::Entry;
+
+/// A timeout that plays no part.
+const LONG: Duration = Duration::from_secs(60);
 
 /// The input that makes `echo` remember a text and tell what it remembered before.
 pub(super) fn remember(text: &str) -> Value {
@@ -137,6 +140,49 @@ pub async fn an_init_over_the_timeout_is_a_developer_error(subject: &BackendSubj
     let spec = fixtures::spec("echo").with_env(INIT, "sleep:30000").with_timeout(Duration::from_millis(300));
     let error = "The action exceeded its time limits of 300 milliseconds during initialization.";
     init_fails(subject, spec, error).await
+}
+
+/// Invokes an action whose initialisation is told to do this, and has so much time; its log.
+async fn said(subject: &BackendSubject, order: &str, limit: Duration) -> (Vec<String>, Vec<Entry>) {
+    let spec = fixtures::spec("echo").with_env(INIT, order).with_timeout(limit);
+    let stage = Stage::with(subject, spec).await;
+    let done = stage.invoke("echo", json!({})).await;
+    let texts = done.logs.iter().map(|line| line.text.clone()).collect();
+    (texts, stage.close().await)
+}
+
+/// What an initialisation logs that fails is the log of the activation that fails with it.
+pub async fn a_failed_init_keeps_its_logs(subject: &BackendSubject) -> Vec<Entry> {
+    let (texts, entries) = said(subject, "fail:no database", LONG).await;
+    assert_eq!(texts, ["INFO init is to fail:no database"]);
+    entries
+}
+
+/// So it is where it panics.
+pub async fn a_panicking_init_keeps_its_logs(subject: &BackendSubject) -> Vec<Entry> {
+    let (texts, entries) = said(subject, "panic:no luck", LONG).await;
+    assert_eq!(texts, ["INFO init is to panic:no luck"]);
+    entries
+}
+
+/// So it is where it takes longer than the timeout.
+pub async fn an_init_over_the_timeout_keeps_its_logs(subject: &BackendSubject) -> Vec<Entry> {
+    let (texts, entries) = said(subject, "sleep:30000", Duration::from_millis(500)).await;
+    assert_eq!(texts, ["INFO init is to sleep:30000"]);
+    entries
+}
+
+/// The log of one that succeeds is kept to the limit, and begins that of the first run.
+pub async fn the_first_log_begins_with_that_of_init(subject: &BackendSubject) -> Vec<Entry> {
+    let mut spec = fixtures::spec("print").with_env(INIT, format!("say:{}", "x".repeat(200)));
+    spec.limits.logs = 100;
+    let stage = Stage::with(subject, spec).await;
+    let done = stage.invoke("print", Print::default()).await;
+    let texts: Vec<&str> = done.logs.iter().map(|line| line.text.as_str()).collect();
+    let notice = "Logs were truncated because the total bytes size exceeds the limit of 100 bytes.";
+    assert_eq!((texts.len(), texts[1]), (2, notice), "{texts:?}");
+    assert!(texts[0].starts_with("INFO init is to say:xxx") && texts[0].len() == 99, "{texts:?}");
+    stage.close().await
 }
 
 /// A panic leaves the backend able to run the same action.

@@ -14,9 +14,9 @@ use std::time::Duration;
 
 use faas_core::guest::Guest;
 use faas_core::pool::MemoryMibTotal;
-use faas_core::sandbox::{SandboxFactory, Shape};
+use faas_core::sandbox::{InitError, SandboxFactory, Shape};
 use faas_core::{ActionSpec, Entropy, Error, ErrorKind};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 pub use self::ledger::{Entry, Step};
 use self::ledger::{Ledger, Presence};
@@ -155,16 +155,12 @@ impl SandboxFactory for MockFactory {
         Ok(MockStem::new(presence))
     }
 
-    async fn init(&self, stem: MockStem, spec: &Arc<ActionSpec>) -> Result<MockSandbox, Error> {
+    async fn init(&self, stem: MockStem, spec: &Arc<ActionSpec>) -> Result<MockSandbox, InitError> {
         let sandbox =
             MockSandbox::new(stem.into_presence(), spec, Arc::<Entropy>::clone(self.shared.entropy()))?;
         self.shared.perform(Operation::Init).await?;
-        let limit = spec.limits.timeout;
-        let built = timeout(limit, sandbox.init()).await;
-        match built.unwrap_or_else(|_| Err(faas_core::Outcome::init_timed_out(limit))) {
-            Ok(()) => Ok(sandbox.settle()),
-            Err(outcome) => Err(Error::new(ErrorKind::InitFailed, outcome.error().unwrap_or_default())),
-        }
+        sandbox.init(spec.limits.timeout).await?;
+        Ok(sandbox.settle())
     }
 
     async fn discard(&self, stem: MockStem) {

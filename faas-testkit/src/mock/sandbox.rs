@@ -2,12 +2,13 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use faas_core::activation::Usage;
 use faas_core::guest::{Call, Guest, Reply};
 use faas_core::sandbox::{RunOutput, Sandbox};
 use faas_core::{ActionSpec, Entropy, Error, ErrorKind, Invocation, Outcome};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::ledger::{Presence, Step};
 use super::script::Operation;
@@ -61,8 +62,10 @@ impl MockSandbox {
         })
     }
 
-    pub(super) async fn init(&self) -> Result<(), Outcome> {
-        self.guest.init().await
+    pub(super) async fn init(&self, limit: Duration) -> Result<(), Reply> {
+        let mut init = self.guest.init();
+        let built = timeout(limit, &mut init).await;
+        built.unwrap_or_else(|_| Err(init.abandon(Outcome::init_timed_out(limit))))
     }
 
     /// It is made: from now on it has to be destroyed.

@@ -25,7 +25,7 @@ use crate::action::{ActionSpec, Limits};
 use crate::activation::StartKind;
 use crate::entropy::Entropy;
 use crate::error::{Error, ErrorKind};
-use crate::guest::{Guest, Reply};
+use crate::guest::Guest;
 use crate::http::HttpClient;
 use crate::outcome::Status;
 use crate::payload;
@@ -220,7 +220,7 @@ impl Deployed {
         };
         let place = sandboxes.place(sandboxes.spec.name.namespace(), &self.host)?;
         let (_, ready) = place.start(deadline_after(Instant::now(), Duration::MAX)).await?;
-        ready.map_err(|outcome| Error::new(ErrorKind::InitFailed, outcome.error().unwrap_or_default()))
+        ready.map_err(|reply| Error::new(ErrorKind::InitFailed, reply.outcome.error().unwrap_or_default()))
     }
 }
 
@@ -240,10 +240,7 @@ impl PerNamespace {
         let (start, ready) = place.start(invocation.start_by).await?;
         let completion = match ready {
             Ok(()) => Runner { guest: &place.guest, entropy: &host.entropy }.run(invocation, &start).await,
-            Err(outcome) => {
-                let reply = Reply { outcome, logs: Vec::new(), emitted: Vec::new() };
-                start.completion(reply, Duration::ZERO)
-            }
+            Err(reply) => start.completion(reply, Duration::ZERO),
         };
         if completion.outcome.status() == Status::DeveloperError {
             self.discard(&namespace, &place);

@@ -55,7 +55,7 @@ impl Place {
     }
 
     /// Initialises the guest unless it is; all but one caller wait for the one, until `start_by`.
-    pub(super) async fn start(&self, start_by: Instant) -> Result<(Start, Result<(), Outcome>), Error> {
+    pub(super) async fn start(&self, start_by: Instant) -> Result<(Start, Result<(), Reply>), Error> {
         let warm = Start::at_once(StartKind::Warm);
         if self.started.load(Ordering::Acquire) {
             return Ok((warm, Ok(())));
@@ -69,8 +69,9 @@ impl Place {
         }
         let began = Instant::now();
         let limit = self.guest.spec().limits.timeout;
-        let ready =
-            timeout(limit, self.guest.init()).await.unwrap_or_else(|_| Err(Outcome::init_timed_out(limit)));
+        let mut init = self.guest.init();
+        let ready = timeout(limit, &mut init).await;
+        let ready = ready.unwrap_or_else(|_| Err(init.abandon(Outcome::init_timed_out(limit))));
         self.started.store(ready.is_ok(), Ordering::Release);
         Ok((Start { kind: StartKind::Cold, wait, init: began.elapsed() }, ready))
     }

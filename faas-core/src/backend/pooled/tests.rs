@@ -120,6 +120,7 @@ async fn a_failed_initialisation_is_a_developer_error_with_its_time() {
     subject.mock.script().init_faults.push_back(Some(Fault::Fails(ErrorKind::InitFailed)));
     let completion = subject.invoke(&deployment).await.unwrap();
     assert_eq!(completion.outcome, Outcome::developer_error("scripted"));
+    assert_eq!(completion.logs.iter().map(|line| &line.text).collect::<Vec<_>>(), ["why"]);
     let times = (completion.wait, completion.create, completion.init, completion.run);
     assert_eq!((completion.start_kind, times), (StartKind::Cold, (ms(0), ms(100), ms(10), ms(0))));
     subject.mock.script().init_faults.push_back(Some(Fault::Hangs));
@@ -127,7 +128,7 @@ async fn a_failed_initialisation_is_a_developer_error_with_its_time() {
     patient.start_by += Duration::from_secs(60);
     let completion = subject.backend.invoke(&deployment, patient).await.unwrap();
     assert_eq!(completion.outcome, Outcome::init_timed_out(Duration::from_secs(60)));
-    assert_eq!(completion.init, Duration::from_secs(60));
+    assert_eq!(completion.init, Duration::from_secs(60) + ms(5), "it had its time to end by itself");
     settle().await;
     assert_eq!(subject.stats().await.memory, 0);
 }

@@ -8,10 +8,11 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::server::{Answer, Server};
-use super::wire::{Init, InitValue};
+use super::wire::{Envelope, Init, InitValue};
 use crate::action::ActionSpec;
 use crate::context::Host;
-use crate::guest::Guest;
+use crate::guest::{Guest, Reply};
+use crate::outcome::Outcome;
 
 /// The variable by which OpenWhisk tells the whole name of an action: `/namespace/[package/]name`.
 const ACTION_NAME: &str = "__OW_ACTION_NAME";
@@ -30,22 +31,30 @@ impl Server {
         if enveloped {
             self.output.label();
         }
-        let bound = self.bind(init);
-        let failed = |text: String| {
-            if !enveloped {
-                self.seal();
+        match self.ready(init).await {
+            Ok(guest) => {
+                let _ = self.guest.set(guest);
+                Answer::json(StatusCode::OK, &json!({ "ok": true }))
             }
-            Answer::error(StatusCode::BAD_GATEWAY, text)
-        };
-        let guest = match bound {
-            Ok(guest) => guest,
-            Err(text) => return failed(text),
-        };
-        if let Err(outcome) = guest.init().await {
-            return failed(outcome.error().unwrap_or_default());
+            Err(reply) if enveloped => {
+                let (header, body) = Envelope::pack(reply);
+                Answer { status: StatusCode::BAD_GATEWAY, envelope: Some(header), body }
+            }
+            Err(reply) => {
+                self.seal();
+                Answer::error(StatusCode::BAD_GATEWAY, reply.outcome.error().unwrap_or_default())
+            }
         }
-        let _ = self.guest.set(guest);
-        Answer::json(StatusCode::OK, &json!({ "ok": true }))
+    }
+
+    /// The action that is asked for, initialised; or the developer error, with what was logged.
+    async fn ready(&self, init: InitValue) -> Result<Guest, Reply> {
+        let guest = self.bind(init).map_err(|text| Reply::of(Outcome::developer_error(text)))?;
+        let init = guest.init();
+        let began = init.context().map(|cx| self.output.begin(Arc::clone(&cx.0)));
+        let ready = init.await;
+        drop(began);
+        ready.map(|()| guest)
     }
 
     /// The action that is asked for, bound to its code.

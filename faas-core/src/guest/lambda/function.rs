@@ -29,7 +29,7 @@ pub(super) struct Function {
     host: Arc<ProcessHost>,
     output: &'static Output,
     /// What came of the initialisation, and how long it took.
-    init: (Result<(), Outcome>, Duration),
+    init: (Result<(), Reply>, Duration),
     /// Whether it was initialised before anybody asked for a run.
     ahead: bool,
     /// Whether nothing was run yet.
@@ -54,7 +54,7 @@ impl Function {
         let guest = Guest::new(Arc::new(spec), Arc::clone(&host) as Arc<dyn Host>);
         let guest = Arc::new(guest.map_err(|error| io::Error::other(error.message().to_owned()))?);
         let began = Instant::now();
-        let built = process::init_aside(&guest).await;
+        let built = process::init_aside(&guest, output).await;
         Ok(Self {
             guest,
             host,
@@ -100,9 +100,10 @@ impl Function {
         let init = u64::try_from(self.init.1.as_nanos()).unwrap_or(u64::MAX);
         let cold = self.fresh.swap(false, Ordering::Relaxed) && !self.ahead;
         let told = Told { cold, init, ..Told::default() };
-        if let Err(outcome) = &self.init.0 {
+        if let Err(Reply { outcome, logs, .. }) = &self.init.0 {
             self.spent.store(true, Ordering::Relaxed);
-            let told = Told { status: outcome.status().code(), uninitialized: true, ..told };
+            let (status, logs) = (outcome.status().code(), logs.clone());
+            let told = Told { status, logs, uninitialized: true, ..told };
             return encode_answer(told, outcome.result()).into();
         }
         if ask.probe {
@@ -111,11 +112,7 @@ impl Function {
         let began = Instant::now();
         let reply = match Payload::from_json(value.get().to_owned()) {
             Ok(payload) => self.run(call(&ask, payload, &self.host)).await,
-            Err(error) => Reply {
-                outcome: Outcome::developer_error(error.message()),
-                logs: Vec::new(),
-                emitted: Vec::new(),
-            },
+            Err(error) => Reply::of(Outcome::developer_error(error.message())),
         };
         let run = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
         let Reply { outcome, logs, emitted } = reply;
@@ -146,9 +143,9 @@ impl Function {
         payload: &RawValue,
         context: &lambda_runtime::Context,
     ) -> Result<Box<RawValue>, Diagnostic> {
-        if let Err(outcome) = &self.init.0 {
+        if let Err(reply) = &self.init.0 {
             self.spent.store(true, Ordering::Relaxed);
-            return Err(diagnostic(outcome));
+            return Err(diagnostic(&reply.outcome));
         }
         self.fresh.store(false, Ordering::Relaxed);
         let input = Payload::from_json(payload.get().to_owned())

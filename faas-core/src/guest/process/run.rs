@@ -1,6 +1,8 @@
 //! Running an action until its deadline.
 
 use std::sync::Arc;
+#[cfg(feature = "guest-lambda")]
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
@@ -63,17 +65,31 @@ pub(in crate::guest) async fn run_aside(
 /// Builds the action's state on a thread of its own, within the action's timeout.
 ///
 /// # Errors
-/// The developer error of an initialisation that failed, or took too long.
+/// The developer error of an initialisation that failed, or took too long, with what it logged.
 #[cfg(feature = "guest-lambda")]
-pub(in crate::guest) async fn init_aside(guest: &Arc<Guest>) -> Result<(), Outcome> {
+pub(in crate::guest) async fn init_aside(guest: &Arc<Guest>, output: &'static Output) -> Result<(), Reply> {
     let limit = guest.spec().limits.timeout;
-    let building = Arc::clone(guest);
-    let code = async move { tokio::time::timeout(limit, building.init()).await };
-    tokio::select! {
+    let (building, scope) = (Arc::clone(guest), Arc::new(OnceLock::new()));
+    let entered = Arc::clone(&scope);
+    let code = async move {
+        let mut init = building.init();
+        let cx = init.context().map(|cx| entered.get_or_init(|| cx.clone()));
+        let _began = cx.map(|cx| output.begin(Arc::clone(&cx.0)));
+        let built = tokio::time::timeout(limit, &mut init).await;
+        built.unwrap_or_else(|_| Err(init.abandon(Outcome::init_timed_out(limit))))
+    };
+    let lost = tokio::select! {
         biased;
-        built = aside(code) => built?.unwrap_or_else(|_| Err(Outcome::init_timed_out(limit))),
-        () = tokio::time::sleep(limit + GRACE) => Err(Outcome::init_timed_out(limit)),
-    }
+        built = aside(code) => match built {
+            Ok(built) => return built,
+            Err(lost) => lost,
+        },
+        () = tokio::time::sleep(limit + GRACE) => Outcome::init_timed_out(limit),
+    };
+    Err(match scope.get() {
+        Some(cx) => cx.close(lost),
+        None => Reply::of(lost),
+    })
 }
 
 /// The reply of a run on another thread or, once its deadline is over, that it ran out of time.

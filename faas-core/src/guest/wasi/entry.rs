@@ -42,8 +42,8 @@ pub fn describe(actions: fn() -> ActionSet) {
 pub fn init(actions: fn() -> ActionSet) {
     let header = Header(abi::call());
     with_guest(actions, &header, |guest| {
-        if let Err(outcome) = block_on(guest.init()) {
-            send(&outcome);
+        if let Err(reply) = block_on(guest.init()) {
+            send(&reply.outcome);
         }
     });
 }

@@ -67,7 +67,7 @@ async fn a_failed_initialisation_tells_what_it_took() {
     let source = std::error::Error::source(&error).unwrap();
     let failed = source.downcast_ref::<StartFailed>().unwrap();
     assert_eq!((failed.start_kind, failed.create, failed.init), (StartKind::Cold, ms(100), ms(10)));
-    assert!(std::error::Error::source(failed).is_some(), "the factory's own error is not lost");
+    assert_eq!((failed.outcome.error().as_deref(), failed.logs[0].text.as_str()), (Some("scripted"), "why"));
     settle().await;
     subject.assert_quiet();
 }
@@ -79,6 +79,22 @@ async fn an_initialisation_that_hangs_ends_at_the_timeout() {
     let error = subject.acquire_for(&a, "_", ms(100_000)).await.err().unwrap();
     let text = "The action exceeded its time limits of 60000 milliseconds during initialization.";
     assert_eq!((error.kind(), error.message()), (ErrorKind::InitFailed, text));
+    settle().await;
+    subject.assert_quiet();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_initialisation_that_ends_by_itself_has_a_grace_to_do_so() {
+    let config = PoolConfig { init_grace: ms(30), ..room(1) };
+    let subject = Subject::new(script(), config);
+    let a = std::sync::Arc::new(crate::action::ActionSpec::clone(&action("a")).with_timeout(ms(200)));
+    for (time, text) in [(220, "scripted"), (240, "The action exceeded its time limits of 200 milliseconds")]
+    {
+        subject.mock.script().init = ms(time);
+        subject.mock.script().init_faults.push_back(Some(Fault::Fails(ErrorKind::InitFailed)));
+        let error = subject.acquire(&a).await.err().unwrap();
+        assert!(error.message().starts_with(text), "{error}");
+    }
     settle().await;
     subject.assert_quiet();
 }

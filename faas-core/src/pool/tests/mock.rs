@@ -12,10 +12,11 @@ use crate::activation::Usage;
 use crate::backend::Invocation;
 use crate::entropy::Entropy;
 use crate::error::{Error, ErrorKind};
+use crate::log::{LogLine, Stream};
 use crate::outcome::Outcome;
 use crate::payload::Payload;
-use crate::sandbox::{RunOutput, Sandbox, SandboxFactory, Shape};
-use crate::units::MemoryMib;
+use crate::sandbox::{InitError, RunOutput, Sandbox, SandboxFactory, Shape};
+use crate::units::{MemoryMib, Timestamp};
 
 pub(crate) fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
@@ -177,14 +178,20 @@ impl SandboxFactory for Mock {
         Ok(live)
     }
 
-    async fn init(&self, stem: Live, spec: &Arc<ActionSpec>) -> Result<MockSandbox, Error> {
+    async fn init(&self, stem: Live, spec: &Arc<ActionSpec>) -> Result<MockSandbox, InitError> {
         let (time, fault) = {
             let mut script = self.script();
             (script.init, script.init_faults.pop_front())
         };
         self.counting().inits += 1;
         spend(time).await;
-        act(fault).await?;
+        act(fault).await.map_err(|error| match error.kind() {
+            ErrorKind::InitFailed => InitError::Action {
+                outcome: Outcome::developer_error(error.message()),
+                logs: vec![LogLine { at: Timestamp::default(), stream: Stream::Stderr, text: "why".into() }],
+            },
+            _ => error.into(),
+        })?;
         Ok(MockSandbox { live: stem, mock: self.clone(), spec: Arc::clone(spec), paused: false })
     }
 
