@@ -1,5 +1,6 @@
 //! What an action sees of the world: one [`Context`] per activation, the same on every backend.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -83,6 +84,8 @@ pub(crate) struct ContextInner {
     /// On the host's monotonic clock.
     pub(crate) deadline: Duration,
     pub(crate) bound: Arc<OwnBound>,
+    /// Variables that the host tells of this activation alone.
+    pub(crate) told: BTreeMap<String, String>,
     pub(crate) out: Mutex<Out>,
 }
 
@@ -139,10 +142,11 @@ impl Context {
         self.host().random()
     }
 
-    /// A variable of the action's environment, which is its spec's and nothing else.
+    /// A variable of the action's environment, which is its spec's and nothing else; in a container of an OpenWhisk, also
+    /// the variables `__OW_…` that it tells of the action and of this activation.
     #[must_use]
     pub fn env(&self, key: &str) -> Option<&str> {
-        self.action().env.get(key).map(String::as_str)
+        self.0.told.get(key).or_else(|| self.action().env.get(key)).map(String::as_str)
     }
 
     /// The state that the set's `init` function built.

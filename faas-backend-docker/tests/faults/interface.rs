@@ -113,6 +113,47 @@ async fn its_environment_is_told_by_init() {
 }
 
 #[tokio::test]
+async fn what_a_run_is_told_beside_its_input_is_in_its_environment() {
+    let test = "what_a_run_is_told_beside_its_input_is_in_its_environment";
+    let Some(artifact) = artifact(test) else { return };
+    let bare = Bare::start(&artifact).await;
+    let env = json!({ "TOKEN": "a secret", "__OW_ACTION_NAME": "/guest/look", "__OW_NAMESPACE": "guest" });
+    assert_eq!(bare.init(json!({ "name": "look", "env": env })).await.status, 200);
+    let body = |name: &str, id: &str| {
+        json!({
+            "value": { "told": name }, "namespace": "caller", "action_version": "0.0.7", "activation_id": id,
+            "transaction_id": "a \"transaction\"", "deadline": "99999999999999", "api_key": "a key", "number": 7,
+        })
+    };
+    let id = "0123456789abcdef0123456789abcdef";
+    for (name, value) in [
+        ("TOKEN", json!("a secret")),
+        ("__OW_ACTION_NAME", json!("/guest/look")),
+        ("__OW_NAMESPACE", json!("caller")),
+        ("__OW_ACTION_VERSION", json!("0.0.7")),
+        ("__OW_ACTIVATION_ID", json!(id)),
+        ("__OW_TRANSACTION_ID", json!("a \"transaction\"")),
+        ("__OW_DEADLINE", json!("99999999999999")),
+        ("__OW_API_KEY", json!("a key")),
+        ("__OW_NUMBER", json!(null)),
+        ("__OW_VALUE", json!(null)),
+    ] {
+        assert_eq!(bare.post("/run", body(name, id)).await.json(), json!({ "text": value }), "{name}");
+    }
+    // Each run is told its own, and one that is told nothing has nothing of another.
+    let other = "f".repeat(32);
+    let told = bare.post("/run", body("__OW_ACTIVATION_ID", &other)).await.json();
+    assert_eq!(told, json!({ "text": other }));
+    let told = bare.run(json!({ "told": "__OW_ACTIVATION_ID" })).await.json();
+    assert_eq!(told, json!({ "text": null }));
+    // A host of this library tells the whole specification, and nothing beside it.
+    let sent = body("__OW_ACTIVATION_ID", id).to_string();
+    let request = wire::request("/run", "x-faas-envelope: 1\r\n", sent.as_bytes());
+    let told = wire::exchange(&mut bare.connect().await, &request).await.json();
+    assert_eq!(told, json!({ "text": null }));
+}
+
+#[tokio::test]
 async fn outcomes_have_the_status_that_openwhisk_expects_and_logs_end_with_a_mark() {
     let test = "outcomes_have_the_status_that_openwhisk_expects_and_logs_end_with_a_mark";
     let Some(artifact) = artifact(test) else { return };

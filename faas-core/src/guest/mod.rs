@@ -16,6 +16,7 @@ mod process;
 #[cfg(feature = "guest-wasi")]
 pub mod wasi;
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -150,7 +151,8 @@ impl Guest {
         let logs = self.bound.take_logs().unwrap_or_else(|| LogBuffer::new(self.bound.spec.log_limit()));
         let out = Out { logs, emitted: Vec::new(), closed: false };
         let bound = self.own.get(|| OwnBound(Arc::clone(&self.bound)));
-        Context(Arc::new(ContextInner { id, attempt, deadline, bound, out: Mutex::new(out) }))
+        let told = BTreeMap::new();
+        Context(Arc::new(ContextInner { id, attempt, deadline, bound, told, out: Mutex::new(out) }))
     }
 }
 

@@ -1,9 +1,11 @@
 //! `POST /run`: runs the action once.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
+use serde_json::value::RawValue;
 
 use super::server::{Answer, Server};
 use super::wire::{Envelope, Run, RunExtra};
@@ -16,6 +18,9 @@ use crate::payload::Payload;
 /// The time that a run has whose host says nothing of it. Source: the longest timeout of OpenWhisk's deployments.
 const LONGEST: Duration = Duration::from_secs(300);
 
+/// Variables of an environment.
+type Variables = BTreeMap<String, String>;
+
 impl Server {
     pub(super) async fn run(&self, body: &Bytes, enveloped: bool) -> Answer {
         let Some(guest) = self.guest.get() else {
@@ -25,7 +30,8 @@ impl Server {
             Ok(call) => call,
             Err(text) => return Answer::error(StatusCode::BAD_REQUEST, text),
         };
-        let reply = process::run(guest, call, &self.host, self.output).await;
+        let told = if enveloped { Variables::new() } else { told(body) };
+        let reply = process::run(guest, call, told, &self.host, self.output).await;
         if enveloped {
             let (header, body) = Envelope::pack(reply);
             return Answer { status: StatusCode::OK, envelope: Some(header), body };
@@ -38,7 +44,7 @@ impl Server {
     fn call(&self, body: &Bytes) -> Result<Call, String> {
         let run: Run<'_> =
             serde_json::from_slice(body).map_err(|error| format!("the request is malformed: {error}"))?;
-        let payload = match run.value.map(serde_json::value::RawValue::get) {
+        let payload = match run.value.map(RawValue::get) {
             None | Some("null") => Payload::empty(),
             Some(value) => Payload::from_json(body.slice_ref(value.as_bytes()))
                 .map_err(|error| error.message().to_owned())?,
@@ -67,6 +73,17 @@ impl Server {
         let left = left.map_or(LONGEST, Duration::from_millis);
         u64::try_from(left.as_nanos()).unwrap_or(u64::MAX)
     }
+}
+
+/// The variables that OpenWhisk's proxies make of a request: of each text beside the input.
+fn told(body: &[u8]) -> Variables {
+    let fields: BTreeMap<String, &RawValue> = serde_json::from_slice(body).unwrap_or_default();
+    let beside = fields.into_iter().filter(|(key, _)| key != "value");
+    let variable = |(key, value): (String, &RawValue)| {
+        let text = serde_json::from_str::<String>(value.get()).ok()?;
+        Some((format!("__OW_{}", key.to_uppercase()), text))
+    };
+    beside.filter_map(variable).collect()
 }
 
 /// The answer to a host that knows only OpenWhisk's interface.

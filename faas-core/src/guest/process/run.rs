@@ -1,5 +1,7 @@
 //! Running an action until its deadline.
 
+#[cfg(feature = "guest-http")]
+use std::collections::BTreeMap;
 use std::sync::Arc;
 #[cfg(feature = "guest-lambda")]
 use std::sync::OnceLock;
@@ -17,18 +19,22 @@ use crate::outcome::Outcome;
 #[cfg(feature = "guest-lambda")]
 const GRACE: Duration = Duration::from_millis(50);
 
-/// Runs the action on this thread, or on one of its own if it blocks. One that never awaits holds the program up: the
+/// Runs the action on this thread, or on one of its own if it blocks, with the variables that it is `told`. One that never awaits holds the program up: the
 /// host has to end it.
 #[cfg(feature = "guest-http")]
 pub(in crate::guest) async fn run(
     guest: &Guest,
     call: Call,
+    told: BTreeMap<String, String>,
     host: &ProcessHost,
     output: &'static Output,
 ) -> Reply {
     let limit = guest.spec().limits.timeout;
     let deadline = deadline(&call, host);
-    let cx = guest.context(&call);
+    let mut cx = guest.context(&call);
+    if let Some(inner) = Arc::get_mut(&mut cx.0) {
+        inner.told = told;
+    }
     let began = output.begin(Arc::clone(&cx.0));
     let reply = if guest.spec().blocking {
         let (bound, context) = (Arc::clone(&cx.0.bound), cx.clone());
