@@ -1,8 +1,9 @@
 //! What is to be removed, whatever becomes of those who have it.
 
+use bollard::errors::Error as Refusal;
 use faas_core::Error;
 
-use crate::error::{Reached, reached};
+use crate::error::refusal;
 use crate::home::Shared;
 use crate::reaper::{Leftover, Reaper};
 
@@ -28,10 +29,12 @@ pub(crate) enum Fate {
 impl Fate {
     /// What has come of a container that was asked for with this result.
     pub(crate) fn of<T>(created: &Result<T, Error>) -> Self {
-        match created.as_ref().err().map_or(Reached::Engine, reached) {
-            Reached::Nobody => Self::Gone,
-            Reached::Engine => Self::Told,
-            Reached::Later => Self::Asked,
+        match created.as_ref().err().and_then(refusal) {
+            // The engine may yet do what it was asked.
+            Some(Refusal::RequestTimeoutError) => Self::Asked,
+            // Nobody was asked.
+            Some(Refusal::HyperLegacyError { err }) if err.is_connect() => Self::Gone,
+            _ => Self::Told,
         }
     }
 }

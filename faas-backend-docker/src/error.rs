@@ -44,24 +44,9 @@ pub(crate) fn of_engine(what: &str, refusal: Refusal) -> Error {
     }
 }
 
-/// How far a call came that the engine did not answer as it should.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reached {
-    /// Nobody got it.
-    Nobody,
-    /// The engine got it, and will not do anything about it any more.
-    Engine,
-    /// The engine may yet do what it was asked.
-    Later,
-}
-
-/// How far the call came that failed with this.
-pub(crate) fn reached(error: &Error) -> Reached {
-    match std::error::Error::source(error).and_then(|source| source.downcast_ref::<Refusal>()) {
-        Some(Refusal::RequestTimeoutError) => Reached::Later,
-        Some(Refusal::HyperLegacyError { err }) if err.is_connect() => Reached::Nobody,
-        _ => Reached::Engine,
-    }
+/// What the engine, or the way to it, answered to the call that failed with this, where it is no text alone.
+pub(crate) fn refusal(error: &Error) -> Option<&Refusal> {
+    std::error::Error::source(error)?.downcast_ref()
 }
 
 /// The most that is shown of what an engine says, in bytes. Arbitrary.
