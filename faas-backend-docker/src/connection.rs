@@ -10,8 +10,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::CONTENT_LENGTH;
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::header::{CONTENT_LENGTH, HOST};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
@@ -25,8 +25,10 @@ use tokio_util::either::Either;
 pub(crate) enum Address {
     /// A socket in a folder that is shared with the container.
     Unix(PathBuf),
-    /// A port of the container, or one of this machine that leads there.
+    /// A port of the container.
     Tcp(SocketAddr),
+    /// A port of this machine that leads there.
+    Published(SocketAddr),
 }
 
 /// The most headers of a reply, and the most bytes that a connection holds before somebody takes them. Arbitrary.
@@ -36,6 +38,9 @@ const BUFFER: usize = 128 << 10;
 /// A body up to this is copied out of the buffer that it was read into: a record that keeps a few bytes of it would keep
 /// all of that buffer. Arbitrary: some times the least that is read at once.
 const COPIED: usize = 32 << 10;
+
+/// How long a server may take to answer when it is asked for nothing. Arbitrary.
+const ASKED: Duration = Duration::from_secs(1);
 
 type Socket = Either<UnixStream, TcpStream>;
 type Driver = Pin<Box<http1::Connection<TokioIo<Socket>, Full<Bytes>>>>;
@@ -84,7 +89,7 @@ impl Address {
     async fn connect(&self) -> io::Result<Socket> {
         match self {
             Self::Unix(path) => UnixStream::connect(path).await.map(Either::Left),
-            Self::Tcp(address) => {
+            Self::Tcp(address) | Self::Published(address) => {
                 let stream = TcpStream::connect(address).await?;
                 stream.set_nodelay(true)?;
                 Ok(Either::Right(stream))
@@ -99,6 +104,26 @@ impl Connection {
         let builder = http1::Builder::new().max_headers(MAX_HEADERS).max_buf_size(BUFFER).handshake(socket);
         let (sender, driver) = builder.await.map_err(io::Error::other)?;
         Ok(Self { sender, driver: Some(Box::pin(driver)), timer: None })
+    }
+
+    /// Opens the first connection to a server that may not listen yet.
+    ///
+    /// At a published port, the engine takes connections as soon as there is a container, and closes them while nobody
+    /// listens within. There, the server is first asked for nothing; any answer will do, or none for a while.
+    ///
+    /// # Source
+    /// RFC 9110, section 9.3.7: `OPTIONS *` is a no-op that any server answers.
+    pub(crate) async fn first(address: &Address) -> io::Result<Self> {
+        let mut connection = Self::open(address).await?;
+        let Address::Published(_) = address else { return Ok(connection) };
+        let mut request = Request::new(Full::default());
+        *request.method_mut() = Method::OPTIONS;
+        *request.uri_mut() = Uri::from_static("*");
+        request.headers_mut().insert(HOST, HeaderValue::from_static("action"));
+        match connection.request(request, 0, Some(ASKED)).await {
+            Err(NoReply::Broken(error)) if !error.is_parse() => Err(io::Error::other(error)),
+            Ok(_) | Err(_) => Self::open(address).await,
+        }
     }
 
     /// Whether the server has left it open since the last request.
@@ -182,4 +207,33 @@ async fn receive(response: Response<Incoming>, most: usize) -> Result<Received, 
         body = Bytes::copy_from_slice(&body);
     }
     Ok(Received { status: parts.status, headers: parts.headers, body, length })
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_published_port_is_reached_once_somebody_answers_behind_it() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap();
+        let engine = tokio::spawn(async move {
+            // Nobody listens in the container yet.
+            drop(listener.accept().await.unwrap());
+            let (mut caller, _) = listener.accept().await.unwrap();
+            let mut asked = [0; 64];
+            let count = caller.read(&mut asked).await.unwrap();
+            caller.write_all(b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+            let next = listener.accept().await.unwrap();
+            (String::from_utf8_lossy(&asked[..count]).into_owned(), next)
+        });
+        assert!(Connection::first(&Address::Published(port)).await.is_err());
+        let mut connection = Connection::first(&Address::Published(port)).await.unwrap();
+        let (asked, _next) = engine.await.unwrap();
+        assert!(asked.starts_with("OPTIONS * HTTP/1.1\r\n"), "{asked}");
+        assert!(connection.is_open());
+    }
 }

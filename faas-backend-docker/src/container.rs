@@ -52,7 +52,7 @@ impl Container {
         let (name, number) = site.home.next_name();
         let shared = match recipe.link {
             Link::Socket => Some(site.home.share(number)?),
-            Link::Network(_) | Link::Published => None,
+            Link::Network { .. } => None,
         };
         let folder = shared.as_ref().map(Shared::path);
         let body = recipe.body(&site.config.hardening, folder, &site.labels());
@@ -102,7 +102,7 @@ impl Container {
     async fn connect(&self) -> Connection {
         let mut wait = FIRST_WAIT;
         loop {
-            if let Ok(connection) = Connection::open(&self.address).await {
+            if let Ok(connection) = Connection::first(&self.address).await {
                 return connection;
             }
             sleep(wait).await;

@@ -16,6 +16,7 @@ mod factory;
 mod foreign;
 mod home;
 mod left;
+mod network;
 mod output;
 mod own;
 mod reaper;

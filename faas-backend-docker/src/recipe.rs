@@ -11,6 +11,7 @@ use faas_core::guest::http::{EGRESS, PORT, SOCKET};
 
 use crate::config::Hardening;
 use crate::home::{EGRESS_SOCKET, GUEST_SOCKET};
+use crate::network::Reach;
 
 /// The folder within a container that its host shares.
 const SHARED: &str = "/faas";
@@ -23,10 +24,9 @@ const LEAST_MEMORY: MemoryMib = MemoryMib::new(6);
 pub(crate) enum Link {
     /// It has no network, and shares a folder for sockets.
     Socket,
-    /// It is in this network and is reached at its address.
-    Network(String),
-    /// It is in the engine's default network, and a port of the engine's machine leads to it.
-    Published,
+    /// It is in this network, and is reached at its address there or, where it is published, by a port of the engine's
+    /// machine that leads to it.
+    Network { name: String, reach: Reach, published: bool },
 }
 
 /// What a container is made of, apart from its folder and its labels.
@@ -53,10 +53,10 @@ impl Recipe {
                 format!("{EGRESS}={SHARED}/{EGRESS_SOCKET}"),
             ],
             // What lets OpenWhisk's runtimes run several activations at once; whether they do, the action says.
-            Link::Network(_) | Link::Published => vec!["__OW_ALLOW_CONCURRENT=true".to_owned()],
+            Link::Network { .. } => vec!["__OW_ALLOW_CONCURRENT=true".to_owned()],
         };
         let user = self.user.as_ref().unwrap_or(&hardening.user);
-        let exposed = matches!(self.link, Link::Published).then(|| vec![port()]);
+        let exposed = matches!(self.link, Link::Network { published: true, .. }).then(|| vec![port()]);
         ContainerCreateBody {
             image: Some(self.image.clone()),
             user: Some(user.clone()),
@@ -85,10 +85,11 @@ impl Recipe {
         };
         let (driver, options) = &hardening.log_driver;
         let loopback = PortBinding { host_ip: Some("127.0.0.1".to_owned()), host_port: Some(String::new()) };
-        let (network, ports) = match &self.link {
-            Link::Socket => ("none".to_owned(), None),
-            Link::Network(name) => (name.clone(), None),
-            Link::Published => ("bridge".to_owned(), Some(HashMap::from([(port(), Some(vec![loopback]))]))),
+        let (network, published, is_closed) = match &self.link {
+            Link::Socket => ("none", false, false),
+            Link::Network { name, reach, published } => {
+                (name.as_str(), *published, *reach != Reach::Everything)
+            }
         };
         let tmp = format!("rw,noexec,nosuid,nodev,size={}m,mode=1777", hardening.tmp.mib());
         HostConfig {
@@ -106,8 +107,10 @@ impl Recipe {
             cpu_shares: Some(i64::from(self.memory.mib()).max(2)),
             cpuset_cpus: hardening.cpus.clone(),
             init: Some(true),
-            network_mode: Some(network),
-            port_bindings: ports,
+            network_mode: Some(network.to_owned()),
+            port_bindings: published.then(|| HashMap::from([(port(), Some(vec![loopback]))])),
+            // Engines look up names for containers, also for those whose network leads nowhere: that would be a way out.
+            dns: is_closed.then(|| vec!["127.0.0.1".to_owned()]),
             ipc_mode: Some("private".to_owned()),
             mounts: shared.map(|folder| vec![mount(folder)]),
             runtime: hardening.runtime.clone(),

@@ -1,22 +1,21 @@
 //! Where containers are made: what all of them share.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
-use bollard::models::NetworkCreateRequest;
 use faas_core::guest::http::PORT;
 use faas_core::http::HttpClient;
 use faas_core::{Entropy, Error, ErrorKind, MemoryMib, Shape};
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::Mutex;
 
 use crate::config::{DockerConfig, Transport};
 use crate::connection::Address;
 use crate::engine::Engine;
 use crate::home::Home;
+use crate::network::{Networks, Reach};
 use crate::reaper::Reaper;
 use crate::recipe::{Link, Recipe};
 
@@ -36,9 +35,7 @@ pub(crate) struct Site {
     pub(crate) entropy: OnceLock<Arc<Entropy>>,
     pub(crate) http: Option<Arc<dyn HttpClient>>,
     reaper: OnceLock<Reaper>,
-    /// The network of containers without a socket, once it is made, and whether it was asked for.
-    network: OnceCell<String>,
-    network_asked: AtomicBool,
+    networks: Networks,
     /// How the containers of a shape are made.
     plans: RwLock<BTreeMap<Shape, Arc<Plan>>>,
     /// Held while an image is got, so that it is got once.
@@ -85,6 +82,7 @@ impl Image {
 impl Site {
     pub(crate) fn new(config: DockerConfig, home: Home, http: Option<Arc<dyn HttpClient>>) -> Self {
         let engine = Arc::new(Engine::new(config.host.clone(), config.engine_timeout));
+        let networks = Networks::new(&home.epoch);
         Self {
             config,
             engine,
@@ -92,8 +90,7 @@ impl Site {
             entropy: OnceLock::new(),
             http,
             reaper: OnceLock::new(),
-            network: OnceCell::new(),
-            network_asked: AtomicBool::new(false),
+            networks,
             plans: RwLock::default(),
             providing: Mutex::new(()),
         }
@@ -136,11 +133,11 @@ impl Site {
 
     /// What the containers of a plan are made of.
     pub(crate) async fn recipe(&self, plan: &Plan) -> Result<Recipe, Error> {
+        let reach = plan.reaches_out.then_some(Reach::Everything);
         let link = match self.transport().await? {
             Transport::Local if plan.is_own => Link::Socket,
-            Transport::Published => Link::Published,
-            _ if plan.reaches_out => Link::Network("bridge".to_owned()),
-            _ => Link::Network(self.network().await?.to_owned()),
+            Transport::Published => self.network(reach.unwrap_or(Reach::Callers), true).await?,
+            _ => self.network(reach.unwrap_or(Reach::Nothing), false).await?,
         };
         Ok(Recipe {
             image: plan.image.name().to_owned(),
@@ -160,47 +157,27 @@ impl Site {
         })
     }
 
-    /// The network of this process, which leads nowhere.
-    async fn network(&self) -> Result<&str, Error> {
-        let made = self.network.get_or_try_init(async || {
-            let name = self.network_name();
-            // An answer may have been lost, and a second network of the name would be in the way.
-            if self.network_asked.swap(true, Ordering::AcqRel) {
-                let known = self.engine.list_networks(&format!("{EPOCH}={}", self.home.epoch)).await?;
-                if !known.is_empty() {
-                    return Ok(name);
-                }
-            }
-            let request = NetworkCreateRequest {
-                name: name.clone(),
-                internal: Some(true),
-                labels: Some(self.labels().into_iter().collect()),
-                // Containers of different actions must not reach each other. Source: the options of Docker's bridges.
-                options: Some(HashMap::from([(
-                    "com.docker.network.bridge.enable_icc".to_owned(),
-                    "false".to_owned(),
-                )])),
-                ..NetworkCreateRequest::default()
-            };
-            self.engine.create_network(request).await.map(|()| name)
-        });
-        made.await.map(String::as_str)
+    /// The network of this process whose containers reach that.
+    async fn network(&self, reach: Reach, published: bool) -> Result<Link, Error> {
+        let labels = self.labels().into_iter().collect();
+        let name = self.networks.of(reach, &self.engine, labels).await?.to_owned();
+        Ok(Link::Network { name, reach, published })
     }
 
     /// The address of the server in a container that just started.
     pub(crate) async fn address(&self, id: &str, link: &Link) -> Result<Address, Error> {
-        let network = match link {
-            Link::Network(network) => network.as_str(),
-            Link::Socket | Link::Published => "bridge",
+        let (network, published) = match link {
+            Link::Network { name, published, .. } => (name.as_str(), *published),
+            Link::Socket => ("none", false),
         };
         let (address, port) = self.engine.reach(id, network).await?;
         let unreachable = |what: &str| {
             let text = format!("the container has no {what}, so that it cannot be reached");
             Error::new(ErrorKind::Internal, text).with_context("container", id)
         };
-        if let Link::Published = link {
+        if published {
             let port = port.ok_or_else(|| unreachable("published port"))?;
-            return Ok(Address::Tcp(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port)));
+            return Ok(Address::Published(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port)));
         }
         let address = address.and_then(|address| address.parse::<IpAddr>().ok());
         let address = address.ok_or_else(|| unreachable("address"))?;
@@ -239,13 +216,6 @@ impl Site {
                 return Err(Error::new(ErrorKind::Unavailable, text));
             }
         }
-        match self.network_asked.load(Ordering::Acquire) {
-            true => self.engine.remove_network(&self.network_name()).await,
-            false => Ok(()),
-        }
-    }
-
-    fn network_name(&self) -> String {
-        format!("faas-{}", self.home.epoch)
+        self.networks.remove(&self.engine).await
     }
 }

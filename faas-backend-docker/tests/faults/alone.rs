@@ -1,19 +1,46 @@
 //! Tests that measure what their process uses, which need a process of their own.
 
+use std::fs;
 use std::future::Future;
+use std::os::unix::fs::MetadataExt;
 use std::process::Command;
+
+use crate::site::skip;
 
 /// Set in the process that runs one test alone.
 const ALONE: &str = "FAAS_TEST_ALONE";
 
 /// Runs a test in a process of its own on two threads; `test` is its name with its module.
 pub(crate) fn alone(test: &str, body: impl Future<Output = ()>) {
+    run(Command::new(std::env::current_exe().unwrap()), test, body);
+}
+
+/// The same with a network of its own, which leads nowhere and whose packets nobody filters yet.
+pub(crate) fn alone_in_network(test: &str, body: impl Future<Output = ()>) {
+    if !is_root() {
+        return skip(test, "only root may give a process a network of its own").unwrap_or_default();
+    }
+    run(in_network(), test, body);
+}
+
+/// This program in a network of its own.
+pub(crate) fn in_network() -> Command {
+    let mut command = Command::new("unshare");
+    command.arg("--net").arg(std::env::current_exe().unwrap());
+    command
+}
+
+/// Whether this process may do everything.
+pub(crate) fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
+}
+
+fn run(mut program: Command, test: &str, body: impl Future<Output = ()>) {
     if std::env::var_os(ALONE).is_some() {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         return runtime.unwrap().block_on(body);
     }
-    let exe = std::env::current_exe().unwrap();
-    let ran = Command::new(exe).args(["--exact", test, "--nocapture"]).env(ALONE, "1").output().unwrap();
+    let ran = program.args(["--exact", test, "--nocapture"]).env(ALONE, "1").output().unwrap();
     let text = String::from_utf8_lossy(&ran.stdout);
     assert!(text.contains("1 passed"), "{text}\n{}", String::from_utf8_lossy(&ran.stderr));
     if let Some(skip) = text.lines().find(|line| line.starts_with("SKIP ")) {

@@ -9,9 +9,10 @@ use faas_backend_docker::DockerBackend;
 use faas_core::Backend;
 use serde_json::{Value, json};
 
-use crate::puppet;
+use crate::alone::in_network;
 use crate::site::{FINE, ground, spec};
 use crate::watch::PATIENCE;
+use crate::{outside, puppet};
 
 /// Set in such a process to what it is to do.
 const TASK: &str = "FAAS_TEST_CHILD";
@@ -50,16 +51,30 @@ impl Process {
         said.map(|said| said["problem"].as_str().unwrap_or_default().to_owned())
     }
 
+    /// Starts one that is a machine of its own, and listens at an address when it is told that address.
+    pub(crate) fn machine() -> Self {
+        Self::spawn(in_network(), &json!({ "machine": true })).expect("a process")
+    }
+
+    /// Its number.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     fn begin(task: &Value, user: Option<u32>) -> Option<Self> {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", "child::a_process_does_what_it_is_told", "--nocapture"]);
-        command.env(TASK, task.to_string()).stdin(Stdio::piped()).stdout(Stdio::piped());
         if let Some(host) = task["host"].as_str() {
             command.env("DOCKER_HOST", host);
         }
         if let Some(user) = user {
             command.uid(user).gid(user).current_dir("/");
         }
+        Self::spawn(command, task)
+    }
+
+    fn spawn(mut command: Command, task: &Value) -> Option<Self> {
+        command.args(["--exact", "child::a_process_does_what_it_is_told", "--nocapture"]);
+        command.env(TASK, task.to_string()).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().ok()?;
         let (input, output) = (child.stdin.take(), BufReader::new(child.stdout.take().unwrap()));
         Some(Self { child, input, output })
@@ -107,6 +122,9 @@ impl Process {
 fn a_process_does_what_it_is_told() {
     let Ok(task) = std::env::var(TASK) else { return };
     let task: Value = serde_json::from_str(&task).unwrap();
+    if task["machine"] == true {
+        return outside::listen();
+    }
     let runtime = tokio::runtime::Runtime::new().unwrap();
     match task["host"].as_str() {
         Some(_) => runtime.block_on(tell_problem()),
@@ -114,7 +132,7 @@ fn a_process_does_what_it_is_told() {
     }
 }
 
-fn say(what: &Value) {
+pub(crate) fn say(what: &Value) {
     println!("{DONE}{what}");
 }
 

@@ -1,7 +1,7 @@
 //! A container engine of a test's own, which can be stopped, killed and frozen without anybody noticing.
 
 use std::fs::{self, DirBuilder, File};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use bollard::{API_DEFAULT_VERSION, Docker};
 
+use crate::alone::is_root;
 use crate::site::{millis, skip};
 
 /// Where the program is where the search path does not lead to it.
@@ -19,16 +20,21 @@ const PROGRAMS: [&str; 2] = ["/usr/sbin", "/usr/local/sbin"];
 /// How long an engine may take to start and to end.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What every engine is told.
+const FLAGS: [&str; 3] = ["--bridge=none", "--exec-opt", "native.cgroupdriver=cgroupfs"];
+
 /// What keeps an engine from changing anything of the machine's network.
-const FLAGS: [&str; 7] = [
-    "--iptables=false",
-    "--ip6tables=false",
-    "--ip-forward=false",
-    "--ip-masq=false",
-    "--bridge=none",
-    "--exec-opt",
-    "native.cgroupdriver=cgroupfs",
-];
+const UNFILTERED: [&str; 4] =
+    ["--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false"];
+
+/// What distinguishes an engine from others.
+#[derive(Clone, Copy, Debug, Default)]
+struct Kind {
+    /// Its containers outlive it.
+    live_restore: bool,
+    /// It has a packet filter, as an engine has that was installed. It needs a network of its own.
+    filters: bool,
+}
 
 /// An engine. Dropped, it is ended and all that it had is gone.
 pub(crate) struct Dockerd {
@@ -37,8 +43,7 @@ pub(crate) struct Dockerd {
     data: PathBuf,
     /// For its sockets, whose paths have to be short.
     run: PathBuf,
-    /// Whether its containers outlive it.
-    live_restore: bool,
+    kind: Kind,
     process: Option<Child>,
     /// Whether its containers run on without it.
     crashed: bool,
@@ -47,21 +52,26 @@ pub(crate) struct Dockerd {
 impl Dockerd {
     /// Starts an engine; `None`, which is told, where that is not possible.
     pub(crate) async fn start(test: &str) -> Option<Self> {
-        Self::start_with(test, false).await
+        Self::start_as(test, Kind::default()).await
     }
 
     /// Starts one whose containers outlive it.
     pub(crate) async fn start_outlived(test: &str) -> Option<Self> {
-        Self::start_with(test, true).await
+        Self::start_as(test, Kind { live_restore: true, ..Kind::default() }).await
     }
 
-    async fn start_with(test: &str, live_restore: bool) -> Option<Self> {
+    /// Starts one that filters packets, which is for a test that runs in a network of its own.
+    pub(crate) async fn start_filtering(test: &str) -> Option<Self> {
+        Self::start_as(test, Kind { filters: true, ..Kind::default() }).await
+    }
+
+    async fn start_as(test: &str, kind: Kind) -> Option<Self> {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let folders = std::env::split_paths(&path).chain(PROGRAMS.map(PathBuf::from));
         let Some(program) = folders.map(|folder| folder.join("dockerd")).find(|it| it.is_file()) else {
             return skip(test, "there is no dockerd to start an engine of its own");
         };
-        if fs::metadata("/proc/self").is_ok_and(|own| own.uid() != 0) {
+        if !is_root() {
             return skip(test, "only root may start an engine of its own");
         }
         let name = format!("faas-d-{}-{:x}", std::process::id(), fastrand::u32(..));
@@ -70,7 +80,7 @@ impl Dockerd {
         for folder in [&data, &run] {
             DirBuilder::new().mode(0o700).create(folder).unwrap();
         }
-        let mut engine = Self { program, data, run, live_restore, process: None, crashed: false };
+        let mut engine = Self { program, data, run, kind, process: None, crashed: false };
         engine.up().await;
         Some(engine)
     }
@@ -103,8 +113,11 @@ impl Dockerd {
         command.args(["--pdeathsig", "TERM"]).arg(&self.program).args(FLAGS);
         command.arg("--data-root").arg(self.data.join("root")).arg("--exec-root").arg(self.run.join("exec"));
         command.arg("--pidfile").arg(self.run.join("docker.pid")).arg("--host").arg(self.host());
-        if self.live_restore {
+        if self.kind.live_restore {
             command.arg("--live-restore");
+        }
+        if !self.kind.filters {
+            command.args(UNFILTERED);
         }
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         self.process = Some(command.spawn().expect("an engine"));
@@ -172,8 +185,8 @@ impl Drop for Dockerd {
     fn drop(&mut self) {
         self.finish();
         // Containers that run on without it end when it starts as one that they do not outlive.
-        if self.crashed || self.live_restore {
-            self.live_restore = false;
+        if self.crashed || self.kind.live_restore {
+            self.kind.live_restore = false;
             self.begin();
             let begun = Instant::now();
             while !self.socket().exists() && begun.elapsed() < PATIENCE {

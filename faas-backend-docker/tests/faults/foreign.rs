@@ -2,12 +2,12 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use faas_backend_docker::{Runtime, Transport};
+use faas_backend_docker::Runtime;
 use faas_core::{ErrorKind, MemoryMib, Outcome, StartKind, Status, Timestamp};
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use crate::puppets::{BOX, KIND, MIB, boxed, coded, has_network, played};
+use crate::puppets::{BOX, KIND, MIB, boxed, coded, played};
 use crate::site::{ground, millis};
 use crate::{puppet, watch};
 
@@ -292,26 +292,6 @@ async fn several_activations_run_at_once_in_one_container_and_have_no_logs() {
     assert!(begun < ended, "they ran at once");
     site.container_of(MIB).await;
     site.end(5).await;
-}
-
-#[tokio::test]
-async fn containers_are_reached_by_published_ports_where_their_addresses_are_not() {
-    let Some(ground) = ground("published").await else { return };
-    if !has_network("published", &ground.docker).await {
-        return;
-    }
-    let builder = ground.puppets().await.transport(Transport::Published);
-    let site = ground.site_on(builder, [played(BOX, 20_000)]).await;
-    for n in 0..3 {
-        assert_eq!(site.result(BOX, json!({ "n": n })).await, json!({ "n": n }));
-    }
-    for container in site.inspected().await {
-        let ports = container.network_settings.unwrap().ports.unwrap();
-        let bound: Vec<_> = ports.values().flatten().flatten().collect();
-        assert!(!bound.is_empty(), "{ports:?}");
-        assert!(bound.iter().all(|port| port.host_ip.as_deref() == Some("127.0.0.1")), "{ports:?}");
-    }
-    site.end(6).await;
 }
 
 #[tokio::test]

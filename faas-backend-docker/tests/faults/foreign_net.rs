@@ -1,17 +1,13 @@
 //! What containers of other images are kept from, looked at from inside, and whom they reach.
 
-use bollard::Docker;
 use bollard::query_parameters::InspectNetworkOptions;
 use faas_backend_docker::Runtime;
-use faas_core::{ErrorKind, Expect, MemoryMib};
-use serde_json::{Value, json};
-use tokio::net::TcpStream;
+use faas_core::{ErrorKind, Expect};
+use serde_json::json;
 
-use crate::bare::{Loose, address};
-use crate::puppets::{BOX, KIND, MIB, boxed, has_network, played};
-use crate::site::{Site, ground, networks, until};
-use crate::watch::PATIENCE;
-use crate::{puppet, wire};
+use crate::puppet;
+use crate::puppets::{BOX, KIND, MIB, boxed, played};
+use crate::site::{Site, ground, networks};
 
 /// The value of a line `Name: value` of `/proc/self/status` within an action's container.
 async fn status(site: &Site, action: &str, name: &str) -> String {
@@ -70,11 +66,6 @@ async fn an_image_of_somebody_elses_is_kept_from_what_rust_guests_are_kept_from(
     site.end(20).await;
 }
 
-/// What comes of connecting from the image's container.
-async fn connecting(site: &Site, action: &str, address: &str) -> Value {
-    site.result(action, json!({ "connect": address })).await
-}
-
 #[tokio::test]
 async fn an_action_that_asks_for_no_network_reaches_nothing_outside() {
     let Some(site) = boxed("netnone", 20_000).await else { return };
@@ -90,54 +81,6 @@ async fn an_action_that_asks_for_no_network_reaches_nothing_outside() {
     assert_eq!(options["com.docker.network.bridge.enable_icc"], "false", "{options:?}");
     // It is there until the backend is shut down, which `end` checks.
     site.end(2).await;
-}
-
-/// Whether the engine keeps containers of a network apart that is made so: it cannot without its packet filter.
-async fn keeps_apart(docker: &Docker, name: &str) -> bool {
-    let loose = Loose::start(docker, name, puppet::IMAGE, 2).await;
-    let connect = async || TcpStream::connect((&*loose.addresses[0], 8080)).await;
-    let mut connection = until(PATIENCE, connect).await.unwrap();
-    let input = json!({ "value": { "connect": format!("{}:8080", loose.addresses[1]) } });
-    let told = wire::post(&mut connection, "/run", &input).await.json();
-    loose.remove(docker).await;
-    told.get("refused").is_some()
-}
-
-#[tokio::test]
-async fn containers_of_other_actions_are_out_of_reach() {
-    let Some(ground) = ground("netapart").await else { return };
-    let image = puppet::image(&ground.docker).await;
-    let builder = ground.puppets().await.image("other", image);
-    let other = played("other", 20_000).with_memory(MemoryMib::new(56));
-    let site = ground.site_on(builder, [played(BOX, 20_000), other]).await;
-    site.result("other", json!({})).await;
-    let other = address(&site.docker, &site.container_of(56).await).await;
-    // This process reaches it, and the container of another action does not.
-    TcpStream::connect((&*other, 8080)).await.unwrap();
-    let told = connecting(&site, BOX, &format!("{other}:8080")).await;
-    if told.get("text").is_some() && !keeps_apart(&site.docker, &format!("{}-probe", site.pool)).await {
-        crate::site::lacks(
-            "netapart",
-            "the engine was started without its packet filter, and keeps nobody apart",
-        );
-    } else {
-        assert!(told["refused"].is_string(), "{told}");
-    }
-    site.end(2).await;
-}
-
-#[tokio::test]
-async fn an_action_that_asks_for_the_whole_network_gets_it() {
-    let Some(ground) = ground("netall").await else { return };
-    if !has_network("netall", &ground.docker).await {
-        return;
-    }
-    let builder = ground.puppets().await;
-    let site = ground.site_on(builder, [played(BOX, 20_000).with_egress("*")]).await;
-    assert_eq!(site.result(BOX, json!({ "n": 1 })).await, json!({ "n": 1 }));
-    let found = site.docker.inspect_container(&site.container_of(MIB).await, None).await.unwrap();
-    assert_eq!(found.host_config.unwrap().network_mode.as_deref(), Some("bridge"));
-    site.end(1).await;
 }
 
 #[tokio::test]

@@ -35,6 +35,8 @@ mod interface;
 mod killed;
 mod life;
 mod logs;
+mod networks;
+mod outside;
 mod puppet;
 mod puppets;
 mod script;

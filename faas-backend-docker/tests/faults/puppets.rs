@@ -1,7 +1,5 @@
 //! Sites of the puppet: an image that is an action by itself, and a runtime that is given its code.
 
-use bollard::Docker;
-use bollard::query_parameters::InspectNetworkOptions;
 use faas_backend_docker::{DockerBuilder, Runtime};
 use faas_core::{ActionSpec, MemoryMib};
 use serde_json::Value;
@@ -29,15 +27,6 @@ impl Ground {
         let image = puppet::image(&self.docker).await;
         self.builder().runtime(KIND, Runtime::new(image)).image(BOX, image)
     }
-}
-
-/// Whether containers of the engine can be given the network; told, where not.
-pub(crate) async fn has_network(test: &str, docker: &Docker) -> bool {
-    let found = docker.inspect_network("bridge", None::<InspectNetworkOptions>).await.is_ok();
-    if !found {
-        crate::site::lacks(test, "the engine was started without its network `bridge`");
-    }
-    found
 }
 
 /// A site of the image that is an action, which has so much time.

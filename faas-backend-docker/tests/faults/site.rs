@@ -36,12 +36,6 @@ pub(crate) struct Ground {
     home: PathBuf,
 }
 
-/// Tells that the engine was started without something that a test is about. The private engine of the checks never
-/// has it, so that this is no skip of theirs; an engine as it is installed has it.
-pub(crate) fn lacks(test: &str, reason: &str) {
-    let _ = writeln!(std::io::stdout(), "LACKS {test}: {reason}");
-}
-
 /// Tells that a test is skipped, and why.
 pub(crate) fn skip<T>(test: &str, reason: &str) -> Option<T> {
     // Past the harness, which keeps what a test prints that passes.
