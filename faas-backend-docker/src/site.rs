@@ -23,6 +23,7 @@ use crate::recipe::{Link, Recipe};
 pub(crate) const POOL: &str = "io.faas.pool";
 pub(crate) const HOME: &str = "io.faas.home";
 pub(crate) const EPOCH: &str = "io.faas.epoch";
+pub(crate) const BOOT: &str = "io.faas.boot";
 
 /// How long a backend that ends waits for an engine that removes nothing. Arbitrary.
 const CLOSING: Duration = Duration::from_secs(5);
@@ -110,7 +111,9 @@ impl Site {
 
     /// The labels by which what this process makes is found.
     pub(crate) fn labels(&self) -> BTreeMap<String, String> {
-        let labels = [(POOL, &self.config.pool), (HOME, &self.home.identity), (EPOCH, &self.home.epoch)];
+        let home = &self.home;
+        let labels =
+            [(POOL, &self.config.pool), (HOME, &home.identity), (EPOCH, &home.epoch), (BOOT, &home.boot)];
         labels.into_iter().map(|(key, value)| (key.to_owned(), value.clone())).collect()
     }
 

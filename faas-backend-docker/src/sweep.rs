@@ -7,7 +7,7 @@ use std::time::Duration;
 use faas_core::{Error, ErrorKind};
 use tokio::time::{Instant, sleep};
 
-use crate::site::{EPOCH, HOME, POOL, Site};
+use crate::site::{EPOCH, POOL, Site};
 
 /// How long others may take who are removing the same, and how often they are looked for. Arbitrary.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -40,13 +40,11 @@ pub(crate) async fn run(site: &Site) -> Result<usize, Error> {
 /// Has everything removed that is left; whether something may be gone a little later.
 async fn pass(site: &Site, removed: &mut BTreeSet<String>) -> Result<bool, Error> {
     let label = format!("{POOL}={}", site.config.pool);
-    let is_ours = |labels: &HashMap<String, String>| {
-        labels.get(HOME) == Some(&site.home.identity)
-            && labels.get(EPOCH).is_some_and(|epoch| site.home.is_gone(epoch))
-    };
+    let is_local = site.engine.is_local().await?;
+    let is_left = |labels: &HashMap<String, String>| site.home.has_left(labels, is_local);
     let mut again = false;
     for container in site.engine.list(&label).await? {
-        if container.labels.as_ref().is_some_and(is_ours)
+        if container.labels.as_ref().is_some_and(is_left)
             && let Some(id) = container.id
             && tolerated(&id, site.engine.remove(&id).await)?.is_some()
         {
@@ -58,7 +56,7 @@ async fn pass(site: &Site, removed: &mut BTreeSet<String>) -> Result<bool, Error
     // A container that is being removed is still part of its network.
     if !again {
         for (network, labels) in site.engine.list_networks(&label).await? {
-            if is_ours(&labels) {
+            if is_left(&labels) {
                 tolerated(&network, site.engine.remove_network(&network).await)?;
             }
         }

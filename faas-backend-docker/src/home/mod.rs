@@ -6,17 +6,19 @@
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use faas_core::{Error, ErrorKind};
 
 use crate::error;
+use crate::site::{BOOT, EPOCH, HOME};
 
 /// The longest path of a Unix socket. Source: unix(7).
 const LONGEST_SOCKET: usize = 107;
@@ -34,6 +36,8 @@ pub(crate) const EGRESS_SOCKET: &str = "egress";
 pub(crate) struct Home {
     /// Which machine and which folder: processes of another home are no business of this one.
     pub(crate) identity: String,
+    /// Since when the machine runs: whoever ran before is gone.
+    pub(crate) boot: String,
     /// The name of this process.
     pub(crate) epoch: String,
     root: PathBuf,
@@ -73,8 +77,8 @@ impl Home {
             OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft).map_err(failed)?;
         lock.lock().map_err(failed)?;
         fs::rename(&draft, &path).map_err(failed)?;
-        let identity = format!("{}:{}", machine(), root.display());
-        Ok(Self { identity, epoch, root, lock, containers: AtomicU64::new(0) })
+        let identity = format!("{}:{}:{}", machine(), root.display(), folder_identity(&root)?);
+        Ok(Self { identity, boot: boot(), epoch, root, lock, containers: AtomicU64::new(0) })
     }
 
     /// A name for one more container.
@@ -105,6 +109,18 @@ impl Home {
             Ok(lock) => is_free(&lock),
             Err(error) => error.kind() == io::ErrorKind::NotFound,
         }
+    }
+
+    /// Whether what has these labels was left by a process that is gone, of this home or, where the engine is this
+    /// machine's own, of one that was in its place before the machine was started: the usual folders are gone by then.
+    pub(crate) fn has_left(&self, labels: &HashMap<String, String>, is_local: bool) -> bool {
+        let (Some(home), Some(epoch)) = (labels.get(HOME), labels.get(EPOCH)) else { return false };
+        if *home == self.identity {
+            return self.is_gone(epoch);
+        }
+        let place = |identity: &str| identity.rsplit_once(':').map(|(place, _)| place.to_owned());
+        let is_older = labels.get(BOOT).is_some_and(|boot| !boot.is_empty() && *boot != self.boot);
+        is_local && is_older && !self.boot.is_empty() && place(home) == place(&self.identity)
     }
 
     /// The epochs of this home that have left something in its folder, and are gone.
@@ -229,9 +245,29 @@ fn check_owner(folder: &Path) -> Result<(), Error> {
     Err(Error::new(ErrorKind::PermissionDenied, text))
 }
 
+fn read(path: &str) -> Option<String> {
+    let text = fs::read_to_string(path).ok()?.trim().to_owned();
+    (!text.is_empty()).then_some(text)
+}
+
 /// What tells this machine from others that may use the same engine.
 fn machine() -> String {
-    let read = |path: &str| fs::read_to_string(path).ok().map(|text| text.trim().to_owned());
-    let known = read("/etc/machine-id").filter(|id| !id.is_empty());
-    known.or_else(|| read("/proc/sys/kernel/hostname")).unwrap_or_else(|| "unknown".to_owned())
+    let known = read("/etc/machine-id").or_else(|| read("/proc/sys/kernel/hostname"));
+    known.unwrap_or_else(|| "unknown".to_owned())
+}
+
+/// What tells this start of the machine from others; nothing where that is not known.
+fn boot() -> String {
+    read("/proc/sys/kernel/random/boot_id").unwrap_or_default()
+}
+
+/// What tells a folder from others with its path: containers with the engine's socket within may be of one image, and so
+/// of one machine by its number, and services of one machine may have a `/tmp` each.
+fn folder_identity(folder: &Path) -> Result<String, Error> {
+    let metadata = fs::metadata(folder)
+        .map_err(|source| error::file(ErrorKind::Unavailable, "cannot look at", folder, source))?;
+    let made = metadata.created().ok().and_then(|made| made.duration_since(UNIX_EPOCH).ok());
+    // Numbers of devices are not kept when a container is started again, so that they are second best.
+    let made = made.map_or_else(|| u128::from(metadata.dev()), |made| made.as_nanos());
+    Ok(format!("{:x}-{made:x}", metadata.ino()))
 }

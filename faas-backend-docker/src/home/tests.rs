@@ -86,3 +86,29 @@ fn a_path_too_long_for_sockets_is_refused() {
     assert!(error.message().contains("too long for the sockets"), "{error}");
     fs::remove_dir_all(folder.parent().unwrap()).unwrap();
 }
+
+#[test]
+fn another_folder_in_the_same_place_is_another_home() {
+    let (folder, elsewhere) = (folder("place"), folder("elsewhere"));
+    let (one, same) = (Home::make(Some(&folder)).unwrap(), Home::make(Some(&folder)).unwrap());
+    assert_eq!(one.identity, same.identity);
+    // As a container of the same image has it, or a service with a `/tmp` of its own.
+    fs::rename(&folder, &elsewhere).unwrap();
+    let other = Home::make(Some(&folder)).unwrap();
+    assert_ne!(one.identity, other.identity);
+    let labels = |home: &Home, boot: &str| {
+        let labels = [(HOME, &*home.identity), (EPOCH, &*home.epoch), (BOOT, boot)];
+        labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
+    };
+    assert!(other.is_gone(&one.epoch), "its lock is elsewhere");
+    assert!(!other.has_left(&labels(&one, &one.boot), true), "and yet it lives");
+    // What an earlier start of the machine has left is that of a process that is gone, if it was this machine.
+    assert!(other.has_left(&labels(&one, "earlier"), true));
+    assert!(!other.has_left(&labels(&one, "earlier"), false));
+    assert!(!other.has_left(&labels(&one, ""), true));
+    assert!(!other.has_left(&labels(&other, &other.boot), true), "it lives");
+    drop((one, same, other));
+    for folder in [folder, elsewhere] {
+        fs::remove_dir_all(folder).unwrap();
+    }
+}

@@ -1,6 +1,7 @@
 //! A platform over a Docker backend on a real engine, with a neighbour that must not notice anything.
 
 use std::io::Write as _;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -225,13 +226,18 @@ pub(crate) async fn nothing_left(docker: &Docker, pool: &str, home: &Path) {
     let _ = std::fs::remove_dir(home);
 }
 
-/// The labels of what a process of a pool makes.
+/// The labels of what a process of a pool makes, whose home is there.
 pub(crate) fn labels(pool: &str, home: &Path, epoch: &str) -> Value {
     let read = |path: &str| std::fs::read_to_string(path).ok().map(|text| text.trim().to_owned());
     let machine = read("/etc/machine-id").filter(|id| !id.is_empty());
     let machine = machine.or_else(|| read("/proc/sys/kernel/hostname")).unwrap_or_default();
-    let home = format!("{machine}:{}", home.display());
-    json!({ "io.faas.pool": pool, "io.faas.home": home, "io.faas.epoch": epoch })
+    let folder = std::fs::metadata(home).map(|folder| {
+        let made = folder.created().unwrap().duration_since(std::time::UNIX_EPOCH).unwrap();
+        format!("{:x}-{:x}", folder.ino(), made.as_nanos())
+    });
+    let home = format!("{machine}:{}:{}", home.display(), folder.unwrap_or_default());
+    let boot = read("/proc/sys/kernel/random/boot_id");
+    json!({ "io.faas.pool": pool, "io.faas.home": home, "io.faas.epoch": epoch, "io.faas.boot": boot })
 }
 
 /// The containers of a pool.

@@ -156,11 +156,16 @@ async fn what_belongs_to_anybody_else_is_never_touched() {
     };
     let image = puppet::IMAGE.to_owned();
     let mut planted = Planted { docker: &docker, image, names: Vec::new() };
-    let swept = planted.add("ours", &ours).await;
+    let own = ours["io.faas.home"].as_str().unwrap();
+    let elsewhere = format!("{}:another", own.rsplit_once(':').unwrap().0);
+    let mut earlier = with("io.faas.home", &elsewhere);
+    earlier["io.faas.boot"] = json!("another");
+    let swept = BTreeSet::from([planted.add("ours", &ours).await, planted.add("earlier", &earlier).await]);
     let mut kept = BTreeSet::new();
     for (what, labels) in [
         ("other-pool", with("io.faas.pool", &format!("{pool}-2"))),
         ("other-home", labels(&pool, Path::new("/elsewhere"), gone)),
+        ("other-folder", with("io.faas.home", &elsewhere)),
         ("other-machine", with("io.faas.home", &format!("another:{}", home.display()))),
         ("no-home", without("io.faas.home")),
         ("no-epoch", without("io.faas.epoch")),
@@ -175,7 +180,7 @@ async fn what_belongs_to_anybody_else_is_never_touched() {
     let site = ground.site([]).await;
     site.fine().await;
     let [left_containers, left_networks] = planted.remove().await;
-    assert!(!left_containers.contains(&swept) && !left_networks.contains(&swept));
+    assert!(left_containers.is_disjoint(&swept) && left_networks.is_disjoint(&swept));
     assert_eq!((&left_containers, &left_networks), (&kept, &kept));
     let there: BTreeSet<_> = containers(&docker, &pool).await.into_iter().filter_map(|it| it.id).collect();
     assert!(there.is_superset(&theirs), "{there:?} without {theirs:?}");
