@@ -14,12 +14,12 @@ use faas_core::{
 
 use crate::builder::DockerBuilder;
 use crate::catalogue::{Catalogue, shape};
-use crate::config::{DockerConfig, Runtime};
+use crate::config::DockerConfig;
 use crate::engine::Engine;
 use crate::factory::DockerFactory;
 use crate::home::Home;
 use crate::sandbox::LATEST;
-use crate::site::{Image, Plan, Site};
+use crate::site::{Plan, Site};
 
 /// Runs actions in containers that are reused.
 ///
@@ -102,7 +102,7 @@ impl DockerBackend {
         let site = Arc::new(Site::new(config, home, http.or_else(default_client)));
         for (kind, runtime) in &runtimes {
             for (count, memory) in &runtime.stems {
-                let plan = stem_plan(runtime, *memory);
+                let plan = Plan::of(runtime, *memory);
                 let shape = shape(kind, &plan);
                 site.plan(shape.clone(), plan);
                 pool.stems.push((shape, *count));
@@ -112,19 +112,6 @@ impl DockerBackend {
         let info =
             BackendInfo { name, capability: Self::CAPABILITY, capacity: Capacity::Memory(pool.memory) };
         Ok(Self { pooled: Pooled::new(info, WarmPool::new(factory, pool)), site })
-    }
-}
-
-/// How the stem cells of a runtime are made.
-fn stem_plan(runtime: &Runtime, memory: faas_core::MemoryMib) -> Plan {
-    Plan {
-        image: Image::Registry(runtime.image.clone()),
-        memory,
-        is_own: false,
-        reaches_out: false,
-        sentinels: runtime.sentinels,
-        user: runtime.user.clone(),
-        writes_root: runtime.writes_root,
     }
 }
 

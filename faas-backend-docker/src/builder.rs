@@ -1,6 +1,7 @@
 //! Making a Docker backend: by calls, by environment variables, by URL.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +29,7 @@ const SETTINGS: Settings = Settings {
         "name",
         "pause_after",
         "pool",
+        "publish_on",
         "pull",
         "runtime",
         "start_timeout",
@@ -136,7 +138,7 @@ impl DockerBuilder {
         self
     }
 
-    /// The engine's address, such as `unix:///var/run/docker.sock` or `tcp://10.0.0.1:2375`; unless told, what
+    /// The engine's address, such as `unix:///var/run/docker.sock` or `tcp://127.0.0.1:2375`; unless told, what
     /// `DOCKER_HOST` says, or the first that answers of the user's socket, Podman's and the system's.
     pub fn host(mut self, host: impl Into<String>) -> Self {
         self.config.host = Some(host.into());
@@ -165,6 +167,13 @@ impl DockerBuilder {
     /// How containers are talked to.
     pub fn transport(mut self, transport: Transport) -> Self {
         self.config.transport = transport;
+        self
+    }
+
+    /// The address of the engine's machine where ports of containers are published, instead of its loopback address: whoever
+    /// reaches such a port may call the action, so that it should be one of a private network.
+    pub fn publish_on(mut self, address: IpAddr) -> Self {
+        self.config.publish_on = Some(address);
         self
     }
 
@@ -275,15 +284,18 @@ impl DockerBuilder {
                 config.pause_after = Some(duration(value).map_err(|_| allowed.to_owned())?);
             }
             "pool" => value.clone_into(&mut config.pool),
+            "publish_on" => {
+                config.publish_on = Some(value.parse().map_err(|_| "an IP address".to_owned())?);
+            }
             "pull" => config.pull = value.parse().map_err(|_| "auto, missing, always or never".to_owned())?,
             "runtime" => config.hardening.runtime = Some(value.to_owned()),
             "start_timeout" => config.start_timeout = duration(value)?,
             "stems" => config.stems = number(value)?,
-            _ => {
-                let found = Transport::ALL.iter().find(|(name, _)| *name == value);
-                let allowed = || "auto, local, address or published".to_owned();
-                config.transport = found.map(|(_, transport)| *transport).ok_or_else(allowed)?;
+            "transport" => {
+                let allowed = "auto, local, address or published";
+                config.transport = value.parse().map_err(|_| allowed.to_owned())?;
             }
+            _ => return Err(format!("one of {}", SETTINGS.names.join(", "))),
         }
         Ok(())
     }
@@ -323,6 +335,8 @@ impl DockerBuilder {
         range("start_timeout in ms", config.start_timeout.as_millis(), 1, 3_600_000)?;
         range("pids", u128::try_from(config.hardening.pids).unwrap_or(0), 4, 4_194_304)?;
         range("open_files", u128::try_from(config.hardening.open_files).unwrap_or(0), 16, 1_048_576)?;
+        config.hardening.check()?;
+        config.runtimes.iter().try_for_each(|(kind, runtime)| runtime.check(kind))?;
         let pool = &config.pool;
         let is_label = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
         if pool.is_empty() || pool.len() > 64 || !pool.chars().all(is_label) {
@@ -375,7 +389,7 @@ mod tests {
     #[test]
     fn a_url_sets_every_option() {
         let url = "docker:a/b,c?cold_starts=3&engine_timeout=5s&home=h&host=unix:///x.sock&keep_alive=1m\
-                   &memory=1GiB&name=d&pause_after=2s&pool=p&pull=never&runtime=runsc&start_timeout=9s&stems=2\
+                   &memory=1GiB&name=d&pause_after=2s&pool=p&publish_on=10.0.0.1&pull=never&runtime=runsc&start_timeout=9s&stems=2\
                    &transport=address";
         let DockerBuilder { config, given, .. } = from_url(url).unwrap();
         assert_eq!((config.cold_starts, config.stems), (3, 2));
@@ -388,6 +402,7 @@ mod tests {
         assert_eq!(config.pause_after, Some(Duration::from_secs(2)));
         assert_eq!(config.hardening.runtime.as_deref(), Some("runsc"));
         assert_eq!(config.transport, Transport::Address);
+        assert_eq!(config.publish_on, Some([10, 0, 0, 1].into()));
         assert_eq!(format!("{given:?}"), r#"[Folder("a/b"), Folder("c")]"#);
         assert_eq!(from_url("docker?pause_after=never").unwrap().config.pause_after, None);
     }
@@ -401,6 +416,7 @@ mod tests {
         );
         assert!(refusal("docker?pull=sometimes").ends_with("not auto, missing, always or never"));
         assert!(refusal("docker?transport=pigeon").ends_with("not auto, local, address or published"));
+        assert!(refusal("docker?publish_on=here").ends_with("not an IP address"));
         assert!(refusal("docker?speed=9").contains("allowed: cold_starts, engine_timeout"));
         for (url, text) in [
             ("docker?cold_starts=0", "cold_starts is 0, out of range: 1 to 1000"),
@@ -444,6 +460,18 @@ mod tests {
         assert_eq!(error.kind(), ErrorKind::NotFound);
         let error = refusal(DockerBackend::builder().image("a", "x:1").image("a", "x:2"));
         assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+        for profile in ["unconfined", "", "{}", "[]", "\"SCMP_ACT_ALLOW\"", "/etc/profile.json", "builtin"] {
+            let hardening = Hardening { seccomp: Some(profile.to_owned()), ..Hardening::default() };
+            let error = refusal(DockerBackend::builder().hardening(hardening));
+            let text = format!("seccomp '{}' is no profile", profile.escape_debug());
+            assert!(error.message().starts_with(&text), "{error}");
+        }
+        for folder in ["", "/", "work", "./work"] {
+            let runtime = Runtime::new("x").with_scratch(folder, MemoryMib::new(1));
+            let error = refusal(DockerBackend::builder().runtime("x:1", runtime));
+            let text = format!("runtime 'x:1' cannot write 1 MiB to '{folder}'");
+            assert!(error.message().starts_with(&text), "{error}");
+        }
         let error = refusal(DockerBackend::builder().artifact("/nowhere"));
         assert!(error.message().contains("cargo faas build --backend docker"), "{error}");
     }

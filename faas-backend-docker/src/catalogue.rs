@@ -112,26 +112,13 @@ impl Catalogue {
 
     /// The shape of the containers of an action, and how they are made.
     pub(crate) fn shape(&self, spec: &ActionSpec) -> Result<(Shape, Plan), Error> {
-        let source = self.find(&spec.name)?;
-        let (kind, image) = match source {
-            Source::Artifact(image) => (RUST, image.clone()),
-            Source::Image(image) => (BLACKBOX, Image::Registry(image.clone())),
-            Source::Code(code) => (code.kind.as_str(), Image::Registry(code.runtime.image.clone())),
+        let memory = spec.limits.memory;
+        let (kind, mut plan) = match self.find(&spec.name)? {
+            Source::Artifact(image) => (RUST, Plan { is_own: true, ..Plan::new(image.clone(), memory) }),
+            Source::Image(image) => (BLACKBOX, Plan::new(Image::Registry(image.clone()), memory)),
+            Source::Code(code) => (code.kind.as_str(), Plan::of(&code.runtime, memory)),
         };
-        let runtime = match source {
-            Source::Code(code) => Some(&code.runtime),
-            Source::Artifact(_) | Source::Image(_) => None,
-        };
-        let is_own = kind == RUST;
-        let plan = Plan {
-            image,
-            memory: spec.limits.memory,
-            is_own,
-            reaches_out: !is_own && !spec.egress.is_none(),
-            sentinels: runtime.is_some_and(|runtime| runtime.sentinels),
-            user: runtime.and_then(|runtime| runtime.user.clone()),
-            writes_root: runtime.is_some_and(|runtime| runtime.writes_root),
-        };
+        plan.reaches_out = !plan.is_own && !spec.egress.is_none();
         Ok((shape(kind, &plan), plan))
     }
 }

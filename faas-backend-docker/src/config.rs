@@ -1,10 +1,12 @@
 //! What a Docker backend is made of.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
-use faas_core::MemoryMib;
+use faas_core::{Error, ErrorKind, MemoryMib};
 
 use crate::engine::Pull;
 
@@ -24,6 +26,9 @@ pub struct DockerConfig {
     pub home: Option<PathBuf>,
     /// How containers are talked to.
     pub transport: Transport,
+    /// The address of the engine's machine where ports of containers are published; its loopback address where it is not
+    /// told.
+    pub publish_on: Option<IpAddr>,
     /// When images are pulled.
     pub pull: Pull,
     /// The memory of all containers together.
@@ -57,6 +62,7 @@ impl Default for DockerConfig {
             pool: "faas".to_owned(),
             home: None,
             transport: Transport::default(),
+            publish_on: None,
             pull: Pull::default(),
             memory: MemoryMib::new(4096),
             stems: 0,
@@ -75,20 +81,21 @@ impl Default for DockerConfig {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Transport {
-    /// Rust guests over a Unix socket and others over their address, where the engine is this machine's own; all over a
-    /// published port elsewhere.
+    /// Rust guests over a Unix socket, where the engine is this machine's own, and others over their address, where it is
+    /// root's; over a published port elsewhere.
     #[default]
     Auto,
     /// As where the engine is this machine's own.
     Local,
     /// Over TCP, by the addresses of containers in a network of their own.
     Address,
-    /// Over TCP, by ports that are published on the loopback address of the engine's machine.
+    /// Over TCP, by ports that are published on the loopback address of the engine's machine, or on
+    /// [another](DockerConfig::publish_on).
     Published,
 }
 
 impl Transport {
-    pub(crate) const ALL: [(&str, Self); 4] = [
+    const ALL: [(&str, Self); 4] = [
         ("auto", Self::Auto),
         ("local", Self::Local),
         ("address", Self::Address),
@@ -96,8 +103,21 @@ impl Transport {
     ];
 }
 
-/// What containers are kept from. All of it holds for every container; a [`Runtime`] may ask for another user and for
-/// a root file system that can be written to.
+impl FromStr for Transport {
+    type Err = Error;
+
+    /// Reads `auto`, `local`, `address` or `published`.
+    ///
+    /// # Errors
+    /// `NotFound` for any other name, listing these.
+    fn from_str(name: &str) -> Result<Self, Error> {
+        let found = Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, transport)| *transport);
+        found.ok_or_else(|| Error::unknown("transport", name, Self::ALL.map(|(known, _)| known)))
+    }
+}
+
+/// What containers are kept from. All of it holds for every container; a [`Runtime`] may ask for another user, for
+/// folders that it may write to, and for a root file system that can be written to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Hardening {
@@ -113,8 +133,12 @@ pub struct Hardening {
     pub cpus: Option<String>,
     /// The runtime of the engine, such as `runc`, `runsc` (gVisor) or `kata`; the engine's default where it is not told.
     pub runtime: Option<String>,
-    /// A profile for seccomp as JSON; the engine's default where it is not told. There is no way to turn it off.
+    /// A profile for seccomp as JSON, an object with a `defaultAction`; the engine's default where it is not told. What
+    /// engines take instead of one, such as `unconfined`, is refused.
     pub seccomp: Option<String>,
+    /// The most that a container whose root can be written to may write there. Not every engine can limit that: Docker
+    /// does so on XFS with project quotas, on Btrfs and on ZFS, and refuses it elsewhere, where it is not to be told.
+    pub disk: Option<MemoryMib>,
     /// The driver for what containers print, and its options. It must be one that the engine can read again.
     pub log_driver: (String, BTreeMap<String, String>),
 }
@@ -132,8 +156,26 @@ impl Default for Hardening {
             cpus: None,
             runtime: None,
             seccomp: None,
+            disk: None,
             log_driver: ("json-file".to_owned(), log_options.into()),
         }
+    }
+}
+
+impl Hardening {
+    /// Checks what an engine would take for something else.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let Some(profile) = &self.seccomp else { return Ok(()) };
+        let parsed: Result<serde_json::Value, _> = serde_json::from_str(profile);
+        if parsed.is_ok_and(|profile| profile["defaultAction"].is_string()) {
+            return Ok(());
+        }
+        let begin: String = profile.chars().take(40).collect();
+        let text = format!(
+            "seccomp '{}' is no profile: a JSON object with a `defaultAction`, as text and not as a path",
+            begin.escape_debug()
+        );
+        Err(Error::new(ErrorKind::InvalidArgument, text))
     }
 }
 
@@ -141,7 +183,7 @@ impl Default for Hardening {
 ///
 /// ```
 /// use faas_backend_docker::Runtime;
-/// use faas_core::MemoryMib;
+/// use faas_core::{Error, ErrorKind, MemoryMib};
 /// let runtime = Runtime::new("example.com/my-node:20").with_stems(2, MemoryMib::new(256)).with_user("1000");
 /// # let _ = runtime;
 /// ```
@@ -158,6 +200,16 @@ pub struct Runtime {
     pub user: Option<String>,
     /// Whether it writes to its root file system.
     pub writes_root: bool,
+    /// The folders that it writes to and runs programs from, with their sizes: each is memory of the container.
+    pub scratch: BTreeMap<String, MemoryMib>,
+}
+
+/// What a container needs that others are kept from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Needs {
+    pub(crate) user: Option<String>,
+    pub(crate) writes_root: bool,
+    pub(crate) scratch: BTreeMap<String, MemoryMib>,
 }
 
 impl Runtime {
@@ -165,7 +217,14 @@ impl Runtime {
     /// write to.
     #[must_use]
     pub fn new(image: impl Into<String>) -> Self {
-        Self { image: image.into(), stems: Vec::new(), sentinels: true, user: None, writes_root: false }
+        Self {
+            image: image.into(),
+            stems: Vec::new(),
+            sentinels: true,
+            user: None,
+            writes_root: false,
+            scratch: BTreeMap::new(),
+        }
     }
 
     /// The same runtime with so many stem cells more.
@@ -182,7 +241,16 @@ impl Runtime {
         self
     }
 
-    /// The same runtime, which may write to its root file system.
+    /// The same runtime, which may write so much to this folder, given by its whole path, and run what it writes there.
+    #[must_use]
+    pub fn with_scratch(mut self, folder: impl Into<String>, size: MemoryMib) -> Self {
+        self.scratch.insert(folder.into(), size);
+        self
+    }
+
+    /// The same runtime, which may write to its root file system: to the disk of the engine, and without a limit unless
+    /// [`Hardening::disk`] sets one. Where it is known which folders it needs, [`with_scratch`](Self::with_scratch) is
+    /// the better way.
     #[must_use]
     pub fn writing_root(mut self) -> Self {
         self.writes_root = true;
@@ -194,6 +262,25 @@ impl Runtime {
     pub fn without_sentinels(mut self) -> Self {
         self.sentinels = false;
         self
+    }
+
+    /// Checks what an engine would take for something else.
+    pub(crate) fn check(&self, kind: &str) -> Result<(), Error> {
+        for (folder, size) in &self.scratch {
+            let path = Path::new(folder);
+            if !path.is_absolute() || path.parent().is_none() || size.mib() == 0 {
+                let text = format!(
+                    "runtime '{kind}' cannot write {size} to '{}': a whole path of a folder other than `/`, and at least 1 MiB",
+                    folder.escape_debug()
+                );
+                return Err(Error::new(ErrorKind::InvalidArgument, text));
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn needs(&self) -> Needs {
+        Needs { user: self.user.clone(), writes_root: self.writes_root, scratch: self.scratch.clone() }
     }
 
     /// OpenWhisk's own runtimes, which unpack code to their root file system as its owner.

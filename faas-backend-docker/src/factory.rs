@@ -40,7 +40,7 @@ impl DockerFactory {
     /// Removes what processes that are gone have left, once.
     async fn sweep_once(&self) -> Result<(), Error> {
         // Many who come to an engine that is away do not wait for each other's attempts.
-        self.site.engine.is_local().await?;
+        self.site.engine.place().await?;
         self.swept
             .get_or_try_init(async || {
                 let removed = sweep::run(&self.site).await?;
@@ -67,7 +67,7 @@ impl DockerFactory {
                 ),
             };
         }
-        if self.site.transport().await? != Transport::Local {
+        if self.site.transport(true).await? != Transport::Local {
             return refuse(
                 "the HTTP requests of Rust guests are made over a socket in a folder that is shared, which needs an \
                  engine on this machine and the transport `local`",
@@ -94,6 +94,7 @@ impl SandboxFactory for DockerFactory {
     async fn prepare(&self, spec: &Arc<ActionSpec>) -> Result<(), Error> {
         let (shape, plan) = self.catalogue.shape(spec)?;
         self.sweep_once().await?;
+        self.site.transport(plan.is_own).await?;
         self.check_egress(spec, &plan).await?;
         let name = plan.image.name().to_owned();
         let is_known = self.provided.read().unwrap_or_else(PoisonError::into_inner).contains(&name);

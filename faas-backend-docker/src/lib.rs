@@ -41,6 +41,7 @@ pub fn bench_container(
     folder: &std::path::Path,
 ) -> bollard::models::ContainerCreateBody {
     let link = recipe::Link::Socket;
-    let recipe = recipe::Recipe { image: image.to_owned(), memory, link, user: None, writes_root: false };
+    let needs = config::Needs::default();
+    let recipe = recipe::Recipe { image: image.to_owned(), memory, link, needs };
     recipe.body(hardening, Some(folder), &std::collections::BTreeMap::new())
 }

@@ -1,6 +1,7 @@
 //! How a container is made: the one place that decides what it is kept from.
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
 use std::path::Path;
 
 use bollard::models::{
@@ -9,7 +10,7 @@ use bollard::models::{
 use faas_core::MemoryMib;
 use faas_core::guest::http::{EGRESS, PORT, SOCKET};
 
-use crate::config::Hardening;
+use crate::config::{Hardening, Needs};
 use crate::home::{EGRESS_SOCKET, GUEST_SOCKET};
 use crate::network::Reach;
 
@@ -24,9 +25,9 @@ const LEAST_MEMORY: MemoryMib = MemoryMib::new(6);
 pub(crate) enum Link {
     /// It has no network, and shares a folder for sockets.
     Socket,
-    /// It is in this network, and is reached at its address there or, where it is published, by a port of the engine's
-    /// machine that leads to it.
-    Network { name: String, reach: Reach, published: bool },
+    /// It is in this network, and is reached at its address there or, where it is published, by a port of that address of
+    /// the engine's machine.
+    Network { name: String, reach: Reach, published: Option<IpAddr> },
 }
 
 /// What a container is made of, apart from its folder and its labels.
@@ -35,8 +36,7 @@ pub(crate) struct Recipe {
     pub(crate) image: String,
     pub(crate) memory: MemoryMib,
     pub(crate) link: Link,
-    pub(crate) user: Option<String>,
-    pub(crate) writes_root: bool,
+    pub(crate) needs: Needs,
 }
 
 impl Recipe {
@@ -55,8 +55,8 @@ impl Recipe {
             // What lets OpenWhisk's runtimes run several activations at once; whether they do, the action says.
             Link::Network { .. } => vec!["__OW_ALLOW_CONCURRENT=true".to_owned()],
         };
-        let user = self.user.as_ref().unwrap_or(&hardening.user);
-        let exposed = matches!(self.link, Link::Network { published: true, .. }).then(|| vec![port()]);
+        let user = self.needs.user.as_ref().unwrap_or(&hardening.user);
+        let exposed = matches!(self.link, Link::Network { published: Some(_), .. }).then(|| vec![port()]);
         ContainerCreateBody {
             image: Some(self.image.clone()),
             user: Some(user.clone()),
@@ -84,21 +84,26 @@ impl Recipe {
             hard: Some(hardening.open_files),
         };
         let (driver, options) = &hardening.log_driver;
-        let loopback = PortBinding { host_ip: Some("127.0.0.1".to_owned()), host_port: Some(String::new()) };
         let (network, published, is_closed) = match &self.link {
-            Link::Socket => ("none", false, false),
+            Link::Socket => ("none", None, false),
             Link::Network { name, reach, published } => {
                 (name.as_str(), *published, *reach != Reach::Everything)
             }
         };
-        let tmp = format!("rw,noexec,nosuid,nodev,size={}m,mode=1777", hardening.tmp.mib());
+        let tmpfs =
+            |size: MemoryMib, exec: &str| format!("rw,{exec},nosuid,nodev,size={}m,mode=1777", size.mib());
+        let scratch = self.needs.scratch.iter().map(|(folder, size)| (folder.clone(), tmpfs(*size, "exec")));
+        let tmp = ("/tmp".to_owned(), tmpfs(hardening.tmp, "noexec"));
+        let writes_root = self.needs.writes_root;
+        let disk = hardening.disk.filter(|_| writes_root);
         HostConfig {
             // Everything that containers must not have; a test looks at each from inside.
             cap_drop: Some(vec!["ALL".to_owned()]),
             security_opt: Some(security),
             privileged: Some(false),
-            readonly_rootfs: Some(!self.writes_root),
-            tmpfs: Some(HashMap::from([("/tmp".to_owned(), tmp)])),
+            readonly_rootfs: Some(!writes_root),
+            storage_opt: disk.map(|size| HashMap::from([("size".to_owned(), format!("{}m", size.mib()))])),
+            tmpfs: Some(std::iter::once(tmp).chain(scratch).collect()),
             memory: Some(memory),
             memory_swap: Some(memory),
             pids_limit: Some(hardening.pids),
@@ -108,7 +113,7 @@ impl Recipe {
             cpuset_cpus: hardening.cpus.clone(),
             init: Some(true),
             network_mode: Some(network.to_owned()),
-            port_bindings: published.then(|| HashMap::from([(port(), Some(vec![loopback]))])),
+            port_bindings: published.map(|address| HashMap::from([(port(), Some(vec![binding(address)]))])),
             // Engines look up names for containers, also for those whose network leads nowhere: that would be a way out.
             dns: is_closed.then(|| vec!["127.0.0.1".to_owned()]),
             ipc_mode: Some("private".to_owned()),
@@ -121,6 +126,11 @@ impl Recipe {
             ..HostConfig::default()
         }
     }
+}
+
+/// Any port of an address, as engines are told.
+fn binding(address: IpAddr) -> PortBinding {
+    PortBinding { host_ip: Some(address.to_string()), host_port: Some(String::new()) }
 }
 
 fn port() -> String {

@@ -11,9 +11,9 @@ use faas_core::http::HttpClient;
 use faas_core::{Entropy, Error, ErrorKind, MemoryMib, Shape};
 use tokio::sync::Mutex;
 
-use crate::config::{DockerConfig, Transport};
+use crate::config::{DockerConfig, Needs, Runtime, Transport};
 use crate::connection::Address;
-use crate::engine::Engine;
+use crate::engine::{Engine, Place};
 use crate::home::Home;
 use crate::network::{Networks, Reach};
 use crate::reaper::Reaper;
@@ -54,8 +54,21 @@ pub(crate) struct Plan {
     pub(crate) reaches_out: bool,
     /// Whether the end of an activation is marked in the output.
     pub(crate) sentinels: bool,
-    pub(crate) user: Option<String>,
-    pub(crate) writes_root: bool,
+    pub(crate) needs: Needs,
+}
+
+impl Plan {
+    /// A plan of an image that nothing more is known of.
+    pub(crate) fn new(image: Image, memory: MemoryMib) -> Self {
+        let needs = Needs::default();
+        Self { image, memory, is_own: false, reaches_out: false, sentinels: false, needs }
+    }
+
+    /// A plan of a runtime's containers.
+    pub(crate) fn of(runtime: &Runtime, memory: MemoryMib) -> Self {
+        let plan = Self::new(Image::Registry(runtime.image.clone()), memory);
+        Self { sentinels: runtime.sentinels, needs: runtime.needs(), ..plan }
+    }
 }
 
 /// An image, and where it comes from.
@@ -137,31 +150,53 @@ impl Site {
     /// What the containers of a plan are made of.
     pub(crate) async fn recipe(&self, plan: &Plan) -> Result<Recipe, Error> {
         let reach = plan.reaches_out.then_some(Reach::Everything);
-        let link = match self.transport().await? {
+        let link = match self.transport(plan.is_own).await? {
             Transport::Local if plan.is_own => Link::Socket,
-            Transport::Published => self.network(reach.unwrap_or(Reach::Callers), true).await?,
-            _ => self.network(reach.unwrap_or(Reach::Nothing), false).await?,
+            Transport::Published => {
+                self.network(reach.unwrap_or(Reach::Callers), Some(self.publish_on())).await?
+            }
+            _ => self.network(reach.unwrap_or(Reach::Nothing), None).await?,
         };
         Ok(Recipe {
             image: plan.image.name().to_owned(),
             memory: plan.memory,
             link,
-            user: plan.user.clone(),
-            writes_root: plan.writes_root,
+            needs: plan.needs.clone(),
         })
     }
 
-    /// How containers are talked to; never `Auto`.
-    pub(crate) async fn transport(&self) -> Result<Transport, Error> {
-        Ok(match self.config.transport {
-            Transport::Auto if self.engine.is_local().await? => Transport::Local,
-            Transport::Auto => Transport::Published,
-            transport => transport,
-        })
+    /// How containers of this library's guests are talked to, or those of others; never `Auto`.
+    ///
+    /// # Errors
+    /// `Unsupported` where the engine publishes ports out of reach.
+    pub(crate) async fn transport(&self, is_own: bool) -> Result<Transport, Error> {
+        let place = self.engine.place().await?;
+        let transport = match (self.config.transport, place) {
+            (Transport::Auto, Place::Here) => Transport::Local,
+            (Transport::Auto, Place::Rootless) if is_own => Transport::Local,
+            (Transport::Auto, _) => Transport::Published,
+            (transport, _) => transport,
+        };
+        match (transport, place, self.config.publish_on) {
+            (Transport::Published, Place::Elsewhere(host), None) => {
+                let text = format!(
+                    "the container engine is on another machine, {host}, whose loopback address, where ports of containers \
+                     are published, is out of reach: name an address of that machine by the option `publish_on`, if whoever \
+                     reaches it may call the actions"
+                );
+                Err(Error::new(ErrorKind::Unsupported, text))
+            }
+            (transport, ..) => Ok(transport),
+        }
+    }
+
+    /// The address of the engine's machine where ports are published.
+    fn publish_on(&self) -> IpAddr {
+        self.config.publish_on.unwrap_or(Ipv4Addr::LOCALHOST.into())
     }
 
     /// The network of this process whose containers reach that.
-    async fn network(&self, reach: Reach, published: bool) -> Result<Link, Error> {
+    async fn network(&self, reach: Reach, published: Option<IpAddr>) -> Result<Link, Error> {
         let labels = self.labels().into_iter().collect();
         let name = self.networks.of(reach, &self.engine, labels).await?.to_owned();
         Ok(Link::Network { name, reach, published })
@@ -170,17 +205,17 @@ impl Site {
     /// The address of the server in a container that just started.
     pub(crate) async fn address(&self, id: &str, link: &Link) -> Result<Address, Error> {
         let (network, published) = match link {
-            Link::Network { name, published, .. } => (name.as_str(), *published),
-            Link::Socket => ("none", false),
+            Link::Network { name, published, .. } => (name.as_str(), published.as_ref()),
+            Link::Socket => ("none", None),
         };
         let (address, port) = self.engine.reach(id, network).await?;
         let unreachable = |what: &str| {
             let text = format!("the container has no {what}, so that it cannot be reached");
             Error::new(ErrorKind::Internal, text).with_context("container", id)
         };
-        if published {
+        if let Some(address) = published {
             let port = port.ok_or_else(|| unreachable("published port"))?;
-            return Ok(Address::Published(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port)));
+            return Ok(Address::Published(SocketAddr::new(*address, port)));
         }
         let address = address.and_then(|address| address.parse::<IpAddr>().ok());
         let address = address.ok_or_else(|| unreachable("address"))?;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use faas_core::{Error, ErrorKind};
 use tokio::time::{Instant, sleep};
 
+use crate::engine::Place;
 use crate::site::{EPOCH, POOL, Site};
 
 /// How long others may take who are removing the same, and how often they are looked for. Arbitrary.
@@ -40,7 +41,7 @@ pub(crate) async fn run(site: &Site) -> Result<usize, Error> {
 /// Has everything removed that is left; whether something may be gone a little later.
 async fn pass(site: &Site, removed: &mut BTreeSet<String>) -> Result<bool, Error> {
     let label = format!("{POOL}={}", site.config.pool);
-    let is_local = site.engine.is_local().await?;
+    let is_local = matches!(site.engine.place().await?, Place::Here | Place::Rootless);
     let is_left = |labels: &HashMap<String, String>| site.home.has_left(labels, is_local);
     let mut again = false;
     for container in site.engine.list(&label).await? {

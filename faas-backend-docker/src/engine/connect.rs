@@ -1,10 +1,12 @@
 //! Finding an engine, and agreeing with it on a version of its API.
 
 use std::env;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use bollard::errors::Error as Refusal;
+use bollard::models::SystemInfo;
 use bollard::{API_DEFAULT_VERSION, Docker};
 use faas_core::{Error, ErrorKind};
 use tokio::time::timeout;
@@ -27,8 +29,22 @@ const SCHEMES: &str =
 /// An engine that answered.
 pub(crate) struct Connected {
     pub(crate) docker: Docker,
-    /// Whether it is this machine's own, so that files and addresses of containers are within reach.
-    pub(crate) local: bool,
+    pub(crate) place: Place,
+}
+
+/// Where an engine is, which tells what of its containers is within reach.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// On this machine: folders and addresses of containers are within reach.
+    Here,
+    /// On this machine, without being root: its containers are in a network of their own, where folders are within reach
+    /// and addresses are not.
+    Rootless,
+    /// In a virtual machine, or behind an address of this machine: only what it publishes on the loopback address is
+    /// within reach.
+    Behind,
+    /// On the machine that is called so.
+    Elsewhere(String),
 }
 
 /// Connects to the engine at `host` or, if that is not told, to the first of the usual ones that answers.
@@ -111,8 +127,70 @@ async fn greet(address: &str, patience: Duration) -> Result<Connected, Error> {
         );
         return Err(Error::new(ErrorKind::Unsupported, text));
     }
-    let local = address.starts_with("unix://") && cfg!(target_os = "linux");
-    Ok(Connected { docker, local })
+    let place = place(address, &docker, limit, &unreachable).await?;
+    tracing::debug!(address, ?place, "the container engine has told where it is");
+    Ok(Connected { docker, place })
+}
+
+/// Where the engine at that address is, which it is asked for where the address does not tell.
+async fn place(
+    address: &str,
+    docker: &Docker,
+    limit: Duration,
+    unreachable: impl Fn(Refusal) -> Error,
+) -> Result<Place, Error> {
+    if !address.starts_with("unix://") {
+        return Ok(place_of(address));
+    }
+    let told = timeout(limit, docker.info()).await.map_err(|_| silent(Some(address), limit))?;
+    match told {
+        Ok(info) => Ok(place_by(&info, own_kernel().as_deref())),
+        Err(Refusal::JsonDataError { .. } | Refusal::JsonSerdeError { .. }) if cfg!(target_os = "linux") => {
+            tracing::debug!(address, "the engine's description of itself cannot be read");
+            Ok(Place::Here)
+        }
+        Err(refusal) => Err(unreachable(refusal)),
+    }
+}
+
+/// Where an engine is that is reached over TCP. It may be a forwarded one behind a loopback address.
+fn place_of(address: &str) -> Place {
+    let authority = address.split_once("://").map_or(address, |(_, authority)| authority);
+    let host = authority.parse::<http::uri::Authority>().map(|authority| authority.host().to_owned());
+    let host = host.unwrap_or_else(|_| authority.to_owned());
+    let ip = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    match host == "localhost" || ip.is_ok_and(|ip| ip.is_loopback()) {
+        true => Place::Behind,
+        false => Place::Elsewhere(host),
+    }
+}
+
+/// Where an engine is whose socket is on this machine, by what it says of itself. One that has another kernel is in a
+/// virtual machine; that of Docker Desktop is, even where the kernel is the same.
+fn place_by(info: &SystemInfo, own_kernel: Option<&str>) -> Place {
+    let is_rootless = info
+        .security_options
+        .iter()
+        .flatten()
+        .any(|option| option.split(',').any(|part| part == "name=rootless"));
+    let is_desktop =
+        info.operating_system.as_ref().is_some_and(|system| system.starts_with("Docker Desktop"));
+    let is_other = match (&info.kernel_version, own_kernel) {
+        (Some(kernel), Some(own)) => !kernel.is_empty() && kernel != own,
+        (_, None) => true,
+        (None, Some(_)) => false,
+    };
+    match (is_desktop || is_other, is_rootless) {
+        (true, _) => Place::Behind,
+        (false, true) => Place::Rootless,
+        (false, false) => Place::Here,
+    }
+}
+
+/// The release of this machine's kernel, where it is Linux.
+fn own_kernel() -> Option<String> {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").ok()?;
+    cfg!(target_os = "linux").then(|| release.trim().to_owned())
 }
 
 /// What may help where a socket is there and cannot be used.
@@ -125,5 +203,43 @@ fn advice(address: &str) -> &'static str {
         Err(std::io::ErrorKind::NotFound) => ": there is no such socket",
         Err(std::io::ErrorKind::ConnectionRefused) => ": nobody listens there; is the engine running?",
         _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_an_engine_is_shows_in_its_address_or_in_what_it_says() {
+        for address in
+            ["tcp://127.0.0.1:2375", "http://localhost:2375", "tcp://[::1]:2375", "https://127.1.2.3"]
+        {
+            assert_eq!(place_of(address), Place::Behind, "{address}");
+        }
+        for (address, host) in [
+            ("tcp://10.0.0.1:2375", "10.0.0.1"),
+            ("https://engine.example.com:2376", "engine.example.com"),
+            ("tcp://[2001:db8::1]:2375", "[2001:db8::1]"),
+        ] {
+            assert_eq!(place_of(address), Place::Elsewhere(host.to_owned()), "{address}");
+        }
+        let info = |kernel: &str, system: &str, options: &[&str]| SystemInfo {
+            kernel_version: Some(kernel.to_owned()),
+            operating_system: Some(system.to_owned()),
+            security_options: Some(options.iter().map(|option| (*option).to_owned()).collect()),
+            ..SystemInfo::default()
+        };
+        for (told, place) in [
+            (info("6.1", "Debian", &["name=seccomp,profile=default"]), Place::Here),
+            (info("6.1", "Debian", &["name=seccomp,profile=default", "name=rootless"]), Place::Rootless),
+            (info("6.1", "debian", &["name=rootless", "name=seccomp"]), Place::Rootless),
+            (info("6.1", "Docker Desktop", &[]), Place::Behind),
+            (info("6.6-linuxkit", "Alpine", &["name=rootless"]), Place::Behind),
+            (SystemInfo::default(), Place::Here),
+        ] {
+            assert_eq!(place_by(&told, Some("6.1")), place, "{told:?}");
+        }
+        assert_eq!(place_by(&info("6.1", "Debian", &[]), None), Place::Behind, "this machine is no Linux");
     }
 }

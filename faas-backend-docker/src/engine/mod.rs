@@ -20,6 +20,7 @@ use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
 use self::connect::Connected;
+pub(crate) use self::connect::Place;
 pub use self::image::Pull;
 pub(crate) use self::image::check_name;
 pub(crate) use self::logs::{LogFrame, LogQuery};
@@ -51,9 +52,9 @@ impl Engine {
         self.connected().await.map(|connected| &connected.docker)
     }
 
-    /// Whether the engine is this machine's own, so that files and addresses of containers are within reach.
-    pub(crate) async fn is_local(&self) -> Result<bool, Error> {
-        self.connected().await.map(|connected| connected.local)
+    /// Where the engine is.
+    pub(crate) async fn place(&self) -> Result<&Place, Error> {
+        self.connected().await.map(|connected| &connected.place)
     }
 
     /// Waits for the answer to a call, the whole of it, and tells what it means.

@@ -34,6 +34,8 @@ struct Kind {
     live_restore: bool,
     /// It has a packet filter, as an engine has that was installed. It needs a network of its own.
     filters: bool,
+    /// It listens at this address as well.
+    tcp: Option<&'static str>,
 }
 
 /// An engine. Dropped, it is ended and all that it had is gone.
@@ -63,6 +65,11 @@ impl Dockerd {
     /// Starts one that filters packets, which is for a test that runs in a network of its own.
     pub(crate) async fn start_filtering(test: &str) -> Option<Self> {
         Self::start_as(test, Kind { filters: true, ..Kind::default() }).await
+    }
+
+    /// The same that listens at this address as well.
+    pub(crate) async fn start_listening(test: &str, address: &'static str) -> Option<Self> {
+        Self::start_as(test, Kind { filters: true, tcp: Some(address), ..Kind::default() }).await
     }
 
     async fn start_as(test: &str, kind: Kind) -> Option<Self> {
@@ -113,6 +120,9 @@ impl Dockerd {
         command.args(["--pdeathsig", "TERM"]).arg(&self.program).args(FLAGS);
         command.arg("--data-root").arg(self.data.join("root")).arg("--exec-root").arg(self.run.join("exec"));
         command.arg("--pidfile").arg(self.run.join("docker.pid")).arg("--host").arg(self.host());
+        if let Some(address) = self.kind.tcp {
+            command.args(["--host", address, "--tls=false"]);
+        }
         if self.kind.live_restore {
             command.arg("--live-restore");
         }

@@ -64,6 +64,15 @@ async fn an_engine_that_greets_badly_is_told_and_greeted_again() {
         assert_eq!(engine.calls() - before, 2, "{what}: it is greeted once each time");
     }
     engine.heal();
+    // So is one that does not tell where it is.
+    for (answer, _) in bad_answers() {
+        let what = short(&answer);
+        engine.answer(Call::Info, answer);
+        let error = deploy(&backend).await.expect_err(&what);
+        assert_eq!((error.kind(), error.is_temporary()), (ErrorKind::Unavailable, true), "{what}: {error:?}");
+        assert!(error.message().contains(&engine.host()), "{what}: {error:?}");
+    }
+    engine.heal();
     works(&ground, backend).await;
 }
 

@@ -37,6 +37,7 @@ mod life;
 mod logs;
 mod networks;
 mod outside;
+mod places;
 mod puppet;
 mod puppets;
 mod script;

@@ -25,13 +25,18 @@ impl Outside {
         // It is in its own network once it can be told something.
         process.does("wait");
         let of = process.id().to_string();
-        ip(&["link", "set", "lo", "up"]);
+        up();
         ip(&["link", "add", "near", "type", "veth", "peer", "name", "far", "netns", &of]);
         ip(&["address", "add", NEAR, "dev", "near"]);
         ip(&["link", "set", "near", "up"]);
         process.does("listen");
         Self { _process: process }
     }
+}
+
+/// Has a network of its own work within itself.
+pub(crate) fn up() {
+    ip(&["link", "set", "lo", "up"]);
 }
 
 fn ip(arguments: &[&str]) {

@@ -6,6 +6,7 @@ use super::http::Asked;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Call {
     Version,
+    Info,
     Ping,
     Image,
     Load,
@@ -21,8 +22,9 @@ pub(crate) enum Call {
 }
 
 impl Call {
-    pub(super) const ALL: [Self; 13] = [
+    pub(super) const ALL: [Self; 14] = [
         Self::Version,
+        Self::Info,
         Self::Ping,
         Self::Image,
         Self::Load,
@@ -43,6 +45,7 @@ impl Call {
         let (first, second, third) = (parts.next(), parts.next(), parts.next());
         let call = match (asked.method.as_str(), first, second, third) {
             ("GET", Some("version"), ..) => Self::Version,
+            ("GET", Some("info"), ..) => Self::Info,
             ("GET", Some("_ping"), ..) => Self::Ping,
             ("POST", Some("images"), Some("load"), _) => Self::Load,
             ("GET", Some("images"), ..) => Self::Image,

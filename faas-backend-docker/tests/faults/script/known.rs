@@ -19,6 +19,8 @@ pub(super) struct Known {
     /// Which part of addresses is its own.
     pub(super) part: u8,
     pub(super) made: u64,
+    /// What was asked for when containers were made.
+    pub(super) bodies: Vec<Value>,
     /// By name.
     pub(super) containers: BTreeMap<String, Container>,
     /// Names and labels. As with a real engine, several may have one name.
@@ -49,6 +51,12 @@ impl Known {
         let missing = || answer(404, "", br#"{"message":"No such thing"}"#);
         match call {
             Call::Version => found(json!({ "ApiVersion": "1.41", "MinAPIVersion": "1.12" })),
+            Call::Info => {
+                let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+                found(
+                    json!({ "KernelVersion": kernel.trim(), "SecurityOptions": ["name=seccomp,profile=default"] }),
+                )
+            }
             Call::Ping => answer(200, "", b"OK"),
             Call::Image if !self.has_image => missing(),
             Call::Image => found(json!({ "Id": "sha256:00", "RepoTags": [] })),
@@ -78,6 +86,7 @@ impl Known {
                 let body: Value = serde_json::from_slice(&asked.body).unwrap();
                 let folder = body["HostConfig"]["Mounts"][0]["Source"].as_str().map(PathBuf::from);
                 let id = self.add(asked.parameter("name").unwrap(), body["Labels"].clone(), folder);
+                self.bodies.push(body);
                 answer(201, "", json!({ "Id": id, "Warnings": [] }).to_string().as_bytes())
             }
             Call::Start => match self.find(subject) {

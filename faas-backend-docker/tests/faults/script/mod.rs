@@ -98,6 +98,11 @@ impl Script {
         self.known().made
     }
 
+    /// What was asked for when containers were made, since this was asked last.
+    pub(crate) fn bodies(&self) -> Vec<Value> {
+        std::mem::take(&mut self.known().bodies)
+    }
+
     /// The names of the containers that are there.
     pub(crate) fn containers(&self) -> Vec<String> {
         self.known().containers.keys().cloned().collect()
