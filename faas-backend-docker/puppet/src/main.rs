@@ -73,6 +73,8 @@ struct Play {
     read: Option<String>,
     /// What comes of writing to this file is the result.
     write: Option<String>,
+    /// How much could be written to this file, up to 64 MiB, and what came of it is the result.
+    fill: Option<String>,
 }
 
 /// How often this program has run something.
@@ -221,6 +223,20 @@ fn tried(play: &Play) -> Option<Value> {
     }
     if let Some(path) = &play.read {
         return Some(of(fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())));
+    }
+    if let Some(path) = &play.fill {
+        let (mut mib, piece) = (0, vec![7; 1 << 20]);
+        let mut fill = || {
+            let mut file = fs::File::create(path)?;
+            while mib < 64 {
+                file.write_all(&piece)?;
+                mib += 1;
+            }
+            Ok(String::new())
+        };
+        let mut told = of(fill());
+        told["mib"] = json!(mib);
+        return Some(told);
     }
     play.write.as_ref().map(|path| of(fs::write(path, "written").map(|()| String::new())))
 }

@@ -13,6 +13,16 @@ async fn looking(test: &str) -> Option<Site> {
     Some(ground(test).await?.site([spec("look"), spec("fill"), crowd]).await)
 }
 
+/// What these files say within the container: the second version of control groups has other ones than the first.
+async fn group(site: &Site, paths: [&str; 2]) -> [Option<String>; 2] {
+    let mut texts = [None, None];
+    for (path, text) in paths.iter().zip(&mut texts) {
+        let record = site.run("look", json!({ "read": format!("/sys/fs/cgroup/{path}") })).await;
+        *text = record.outcome.result().to_value()["text"].as_str().map(|text| text.trim().to_owned());
+    }
+    texts
+}
+
 async fn text(site: &Site, path: &str) -> String {
     site.result("look", json!({ "read": path })).await["text"].as_str().unwrap().to_owned()
 }
@@ -48,13 +58,18 @@ async fn it_is_nobody_and_not_the_first_process() {
 #[tokio::test]
 async fn its_root_is_read_only_and_its_tmp_small_and_not_executable() {
     let Some(site) = looking("files").await else { return };
-    for path in
-        ["/written", "/guest", "/etc/written", "/faas/written", "/dev/written", "/proc/sys/kernel/hostname"]
-    {
+    for path in ["/written", "/guest", "/etc/written", "/proc/sys/kernel/hostname"] {
         let error = site.error("look", json!({ "write": path })).await;
-        let refused = ["Read-only file system", "Permission denied", "No such file", "not permitted"];
-        assert!(refused.iter().any(|text| error.contains(text)), "{path}: {error}");
+        assert!(error.contains("Read-only file system"), "{path}: {error}");
     }
+    // These are mounted so that the engine or the host can write there.
+    for path in ["/faas/written", "/dev/written"] {
+        let error = site.error("look", json!({ "write": path })).await;
+        assert!(error.contains("Permission denied"), "{path}: {error}");
+    }
+    let mounts = text(&site, "/proc/self/mountinfo").await;
+    let root = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>()).find(|mount| mount[4] == "/");
+    assert!(root.unwrap()[5].split(',').any(|option| option == "ro"), "{mounts}");
     site.result("look", json!({ "write": "/tmp/written" })).await;
     let error = site.error("look", json!({ "run": "/tmp/program" })).await;
     assert!(error.contains("Permission denied"), "{error}");
@@ -105,6 +120,30 @@ async fn its_memory_processes_files_and_shares_are_limited() {
     let limits = text(&site, "/proc/self/limits").await;
     let files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
     assert_eq!(files.split_whitespace().filter(|word| *word == "1024").count(), 2, "{files}");
+
+    // The container of `look` has 32 MiB.
+    let bytes = (32 << 20).to_string();
+    match group(&site, ["memory/memory.limit_in_bytes", "memory.max"]).await {
+        [Some(limit), None] | [None, Some(limit)] => assert_eq!(limit, bytes),
+        other => panic!("{other:?}"),
+    }
+    match group(&site, ["memory/memory.memsw.limit_in_bytes", "memory.swap.max"]).await {
+        [Some(with_swap), None] => assert_eq!(with_swap, bytes, "no swap"),
+        [None, Some(swap)] => assert_eq!(swap, "0"),
+        // The kernel has no swap, or does not count it.
+        [None, None] => {}
+        other => panic!("{other:?}"),
+    }
+    match group(&site, ["cpu/cpu.shares", "cpu.weight"]).await {
+        [Some(shares), None] => assert_eq!(shares, "32", "shares of the processor as of memory"),
+        // Engines differ in how they turn shares into a weight; who has not said anything has 100.
+        [None, Some(weight)] => assert!((1..100).contains(&weight.parse::<u32>().unwrap()), "{weight}"),
+        other => panic!("{other:?}"),
+    }
+    match group(&site, ["pids/pids.max", "pids.max"]).await {
+        [Some(most), None] | [None, Some(most)] => assert_eq!(most, "1024"),
+        other => panic!("{other:?}"),
+    }
 
     let containers = site.containers().await;
     let mut looked_at = 0;

@@ -29,6 +29,7 @@ mod foreign;
 mod foreign_logs;
 mod foreign_net;
 mod foreign_replies;
+mod hardened;
 mod hardening;
 mod images;
 mod interface;
