@@ -44,11 +44,22 @@ impl Process {
     /// What a backend says that finds this in its environment as the engine's address, and runs as this user; `None` if
     /// that is not possible.
     pub(crate) fn problem(host: &str, user: Option<u32>) -> Option<String> {
-        let mut process = Self::begin(&json!({ "host": host }), user)?;
-        let said = process.says();
-        process.input = None;
-        process.child.wait().unwrap();
-        said.map(|said| said["problem"].as_str().unwrap_or_default().to_owned())
+        Self::begin(&json!({ "host": host }), user)?.said_problem().map(Option::unwrap_or_default)
+    }
+
+    /// What a backend says that finds no address in its environment, and these folders; `None` if it found an engine.
+    pub(crate) fn problem_among(runtime: &Path, home: &Path) -> Option<String> {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.env_remove("DOCKER_HOST").env("XDG_RUNTIME_DIR", runtime).env("HOME", home);
+        Self::spawn(command, &json!({ "host": "" })).unwrap().said_problem().expect("an answer")
+    }
+
+    /// What it says of the engine, and that is all; `None` if it ended.
+    fn said_problem(mut self) -> Option<Option<String>> {
+        let said = self.says();
+        self.input = None;
+        self.child.wait().unwrap();
+        said.map(|said| said["problem"].as_str().map(str::to_owned))
     }
 
     /// Starts one that is a machine of its own, and listens at an address when it is told that address.

@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -241,4 +242,81 @@ async fn a_socket_that_this_user_may_not_use_is_told_with_the_group() {
     assert!(told.contains("permission denied; this user has to be in the group of the socket"), "{told}");
     set(0o600);
     works(&ground, ground.builder().build().unwrap()).await;
+}
+
+/// Folders as a user has them, where engines put their sockets. Dropped, they are gone.
+struct Usual(PathBuf);
+
+impl Drop for Usual {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+impl Usual {
+    /// Where a user's engines listen, in the order in which they are tried.
+    const SOCKETS: [&str; 3] =
+        ["runtime/docker.sock", "home/.docker/run/docker.sock", "runtime/podman/podman.sock"];
+
+    fn new() -> Self {
+        let usual =
+            Self(std::env::temp_dir().join(format!("faas-u-{}-{:x}", std::process::id(), fastrand::u32(..))));
+        for socket in Self::SOCKETS {
+            std::fs::create_dir_all(usual.0.join(socket).parent().unwrap()).unwrap();
+        }
+        usual
+    }
+
+    fn problem(&self) -> Option<String> {
+        Process::problem_among(&self.0.join("runtime"), &self.0.join("home"))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_users_engine_is_found_before_podmans() {
+    let usual = Usual::new();
+    let engines = [Script::start(), Script::start(), Script::start()];
+    for (socket, engine) in Usual::SOCKETS.iter().zip(&engines) {
+        let path = engine.host().trim_start_matches("unix://").to_owned();
+        std::os::unix::fs::symlink(path, usual.0.join(socket)).unwrap();
+    }
+    for (n, socket) in Usual::SOCKETS.iter().enumerate() {
+        let before: Vec<usize> = engines.iter().map(Script::calls).collect();
+        assert_eq!(usual.problem(), None, "{socket}");
+        let asked: Vec<usize> =
+            (0..engines.len()).filter(|other| engines[*other].calls() > before[*other]).collect();
+        assert_eq!(asked, [n], "{socket}");
+        std::fs::remove_file(usual.0.join(socket)).unwrap();
+        if n == 0 {
+            // One that is there and does not answer is passed over.
+            drop(UnixListener::bind(usual.0.join(socket)).unwrap());
+        }
+    }
+}
+
+#[tokio::test]
+async fn without_an_engine_it_is_told_where_one_was_looked_for() {
+    let systems = ["/var/run/docker.sock", "/run/podman/podman.sock"];
+    if let Some(there) = systems.iter().find(|socket| Path::new(socket).exists()) {
+        return skip("nowhere", &format!("the machine has an engine at {there}")).unwrap_or_default();
+    }
+    let usual = Usual::new();
+    assert_eq!(
+        usual.problem().as_deref(),
+        Some(
+            "there is no container engine: none of its usual sockets is there, and DOCKER_HOST is not set. Install \
+             Docker or Podman, start it, or set DOCKER_HOST"
+        )
+    );
+    let stale = [Usual::SOCKETS[0], Usual::SOCKETS[2]].map(|socket| usual.0.join(socket));
+    for socket in &stale {
+        drop(UnixListener::bind(socket).unwrap());
+    }
+    let told = stale.map(|socket| {
+        let socket = socket.display();
+        format!(
+            "no container engine answers at unix://{socket}: nobody listens there; is the engine running?"
+        )
+    });
+    assert_eq!(usual.problem(), Some(format!("no container engine answers: {}; {}", told[0], told[1])));
 }
