@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use bollard::Docker;
 use bollard::errors::Error as Refusal;
-use bollard::models::{ContainerCreateBody, ContainerState, ContainerSummary, NetworkCreateRequest};
+use bollard::models::{
+    ContainerCreateBody, ContainerInspectResponse, ContainerState, ContainerSummary, NetworkCreateRequest,
+};
 use bollard::query_parameters::{
     CreateContainerOptions, InspectContainerOptions, KillContainerOptions, ListContainersOptions,
     ListNetworksOptions, RemoveContainerOptions, StartContainerOptions,
@@ -17,7 +19,7 @@ use bollard::query_parameters::{
 use faas_core::{Error, ErrorKind};
 use futures_util::{Stream, StreamExt};
 use tokio::sync::OnceCell;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use self::connect::Connected;
 pub(crate) use self::connect::Place;
@@ -25,6 +27,17 @@ pub use self::image::Pull;
 pub(crate) use self::image::check_name;
 pub(crate) use self::logs::{LogFrame, LogQuery};
 use crate::error::of_engine;
+
+/// How long an engine may take to clear up after a container, and how soon it is asked again. Arbitrary: Podman took a
+/// tenth of a second.
+const CLEARING_UP: Duration = Duration::from_secs(1);
+const AGAIN: Duration = Duration::from_millis(20);
+
+/// Whether an engine calls a container `stopped`, as Podman does until it has cleared up after it: before that, it does not
+/// tell how it ended, and Docker knows no such state.
+fn is_clearing_up(refusal: &Refusal) -> bool {
+    matches!(refusal, Refusal::JsonDataError { message, .. } if message.contains("variant `stopped`"))
+}
 
 /// An engine, which is connected to when it is first needed.
 pub(crate) struct Engine {
@@ -137,9 +150,24 @@ impl Engine {
 
     /// What a container is doing.
     pub(crate) async fn state(&self, id: &str) -> Result<ContainerState, Error> {
-        let inspected = self.docker().await?.inspect_container(id, None::<InspectContainerOptions>);
-        let inspected = self.call("inspect a container", inspected).await?;
-        Ok(inspected.state.unwrap_or_default())
+        Ok(self.inspect(id).await?.state.unwrap_or_default())
+    }
+
+    /// What is known of a container, once the engine has cleared up after it if it has ended.
+    async fn inspect(&self, id: &str) -> Result<ContainerInspectResponse, Error> {
+        let docker = self.docker().await?;
+        let begun = Instant::now();
+        let inspected = async {
+            loop {
+                match docker.inspect_container(id, None::<InspectContainerOptions>).await {
+                    Err(refusal) if is_clearing_up(&refusal) && begun.elapsed() < CLEARING_UP => {
+                        sleep(AGAIN).await;
+                    }
+                    inspected => return inspected,
+                }
+            }
+        };
+        self.call("inspect a container", inspected).await
     }
 
     /// The address of a container in a network, and the port of this machine that leads to its port 8080.
@@ -148,9 +176,7 @@ impl Engine {
         id: &str,
         network: &str,
     ) -> Result<(Option<String>, Option<u16>), Error> {
-        let inspected = self.docker().await?.inspect_container(id, None::<InspectContainerOptions>);
-        let settings =
-            self.call("inspect a container", inspected).await?.network_settings.unwrap_or_default();
+        let settings = self.inspect(id).await?.network_settings.unwrap_or_default();
         let networks = settings.networks.unwrap_or_default();
         let address = networks.get(network).and_then(|network| network.ip_address.clone());
         let ports = settings.ports.unwrap_or_default();
@@ -170,7 +196,11 @@ impl Engine {
     /// Makes a network.
     pub(crate) async fn create_network(&self, request: NetworkCreateRequest) -> Result<(), Error> {
         let created = self.docker().await?.create_network(request);
-        self.call("create a network", created).await.map(drop)
+        let warning = self.call("create a network", created).await?.warning;
+        if !warning.is_empty() {
+            tracing::warn!(warning, "the engine makes a network otherwise than it was asked to");
+        }
+        Ok(())
     }
 
     /// Removes a network. One that is not there is no error.

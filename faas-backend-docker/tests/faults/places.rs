@@ -1,9 +1,9 @@
-//! Engines elsewhere: what they say of themselves, how their containers are made and reached, and what is refused.
+//! Engines elsewhere and of other kinds: what they say of themselves, how their containers are made and reached, and what is refused.
 
 use std::sync::Arc;
 
 use faas_backend_docker::Transport;
-use faas_core::{Backend, ErrorKind};
+use faas_core::{Backend, ErrorKind, Outcome};
 use serde_json::{Value, json};
 
 use crate::alone::alone_in_network;
@@ -11,9 +11,9 @@ use crate::dockerd::Dockerd;
 use crate::outside::Outside;
 use crate::puppet;
 use crate::puppets::{BOX, played};
-use crate::script::{Answer, Call, Script};
-use crate::scripted::COLD;
-use crate::site::{ground_on, millis, spec};
+use crate::script::{Answer, Call, HELD, Script};
+use crate::scripted::{COLD, PATIENCE, scripted};
+use crate::site::{ground_on, millis, spec, until};
 
 /// How a container is reached that was asked for so.
 fn reached(body: &Value) -> &'static str {
@@ -130,4 +130,23 @@ fn an_engine_on_another_machine_is_refused_until_an_address_is_named() {
         }
         site.end(2).await;
     });
+}
+
+#[tokio::test]
+async fn how_a_container_ended_is_asked_again_while_podman_clears_up_after_it() {
+    let Some((engine, site)) = scripted("clearing").await else { return };
+    let call = site.begin(COLD, serde_json::from_str(HELD).unwrap());
+    until(PATIENCE, async || if engine.holds() { Ok(()) } else { Err(()) }).await.unwrap();
+    let state = |state: Value| Answer::Body(json!({ "State": state }).to_string());
+    engine.answer(Call::Inspect, state(json!({ "Status": "stopped", "Running": false })));
+    let before = engine.count(Call::Inspect);
+    engine.end_holding();
+    until(PATIENCE, async || if engine.count(Call::Inspect) > before + 2 { Ok(()) } else { Err(()) })
+        .await
+        .unwrap();
+    engine.answer(Call::Inspect, state(json!({ "Status": "exited", "Running": false, "OOMKilled": true })));
+    let record = call.await.unwrap().unwrap();
+    assert_eq!(record.outcome, Outcome::memory_exhausted());
+    engine.heal();
+    site.end(1).await;
 }
