@@ -47,7 +47,8 @@ async fn what_is_told_is_what_the_engine_is_asked_for() {
     let image = "example.com/runtime:1";
     let builder = ground.builder().hardening(hardening);
     let builder = builder.runtime("root:1", Runtime::new(image).with_user("0:0").writing_root());
-    let builder = builder.runtime("scratch:1", Runtime::new(image).with_scratch("/work", MemoryMib::new(4)));
+    let builder =
+        builder.runtime("scratch:1", Runtime::new(image).with_scratch("/scratch", MemoryMib::new(4)));
     let builder = builder.code(ROOT, "root:1", "{}", "main").code(SCRATCH, "scratch:1", "{}", "main");
     let site = ground.site_on(builder, [played(ROOT, 20_000), played(SCRATCH, 20_000)]).await;
     site.fine().await;
@@ -71,7 +72,7 @@ async fn what_is_told_is_what_the_engine_is_asked_for() {
         assert_eq!(host["StorageOpt"], disk, "{kind}: there is nothing to limit where nothing is written");
         let mut tmpfs = json!({ "/tmp": "rw,noexec,nosuid,nodev,size=2m,mode=1777" });
         if kind == SCRATCH {
-            tmpfs["/work"] = json!("rw,exec,nosuid,nodev,size=4m,mode=1777");
+            tmpfs["/scratch"] = json!("rw,exec,nosuid,nodev,size=4m,mode=1777");
         }
         assert_eq!(host["Tmpfs"], tmpfs, "{kind}");
         assert_eq!(body["User"], if kind == ROOT { "0:0" } else { "1000:1001" });
@@ -135,10 +136,10 @@ async fn site_of(test: &str, runtime: impl Fn(Runtime) -> Runtime, hardening: Ha
 
 #[tokio::test]
 async fn a_runtime_fills_the_folders_that_it_writes_to_and_no_disk() {
-    let scratch = |runtime: Runtime| runtime.with_user("0:0").with_scratch("/work", MemoryMib::new(4));
+    let scratch = |runtime: Runtime| runtime.with_user("0:0").with_scratch("/scratch", MemoryMib::new(4));
     let Some(site) = site_of("hardscratch", scratch, Hardening::default()).await else { return };
     for (path, most, why) in [
-        ("/work/large", 4, "No space left"),
+        ("/scratch/large", 4, "No space left"),
         ("/tmp/large", 16, "No space left"),
         ("/large", 0, "Read-only file system"),
     ] {
