@@ -12,7 +12,8 @@ use faas_core::{ActionSpec, EntityName, Error, ErrorKind, Shape};
 
 use crate::config::Runtime;
 use crate::engine::check_name;
-use crate::site::{Image, Plan};
+use crate::site::Plan;
+use crate::supply::Image;
 
 /// The kind of actions that are compiled into an image by `cargo faas build`.
 pub(crate) const RUST: &str = "rust";

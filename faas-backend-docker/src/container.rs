@@ -61,7 +61,7 @@ impl Container {
             // The image was removed behind our back, or is one of a stem cell that no action asked for yet.
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 doomed.fate = Fate::Gone;
-                site.provide(&plan.image).await.map_err(refused)?;
+                site.supply.restore(&plan.image).await.map_err(refused)?;
                 doomed.fate = Fate::Asked;
                 site.engine.create(&doomed.name, body).await
             }

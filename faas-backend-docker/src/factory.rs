@@ -1,6 +1,6 @@
 //! The factory of containers.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use faas_core::http::Egress;
 use faas_core::sandbox::{InitError, SandboxFactory, Shape};
@@ -22,8 +22,6 @@ pub(crate) struct DockerFactory {
     pub(crate) catalogue: Catalogue,
     /// Whether what an earlier process left behind was looked for.
     swept: tokio::sync::OnceCell<()>,
-    /// Images that were got, or got anew, since this process began.
-    provided: RwLock<std::collections::BTreeSet<String>>,
 }
 
 /// A container whose server listens, with the first connection to it.
@@ -34,7 +32,7 @@ pub(crate) struct DockerStem {
 
 impl DockerFactory {
     pub(crate) fn new(site: Arc<Site>, catalogue: Catalogue) -> Self {
-        Self { site, catalogue, swept: tokio::sync::OnceCell::new(), provided: RwLock::default() }
+        Self { site, catalogue, swept: tokio::sync::OnceCell::new() }
     }
 
     /// Removes what processes that are gone have left, once.
@@ -96,12 +94,7 @@ impl SandboxFactory for DockerFactory {
         self.sweep_once().await?;
         self.site.transport(plan.is_own).await?;
         self.check_egress(spec, &plan).await?;
-        let name = plan.image.name().to_owned();
-        let is_known = self.provided.read().unwrap_or_else(PoisonError::into_inner).contains(&name);
-        if !is_known {
-            self.site.provide(&plan.image).await?;
-            self.provided.write().unwrap_or_else(PoisonError::into_inner).insert(name);
-        }
+        self.site.supply.for_deployment(&plan.image).await?;
         self.site.plan(shape, plan);
         Ok(())
     }

@@ -24,6 +24,7 @@ mod recipe;
 mod reply;
 mod sandbox;
 mod site;
+mod supply;
 mod sweep;
 
 pub use self::backend::{DockerBackend, Loaded, load_image};

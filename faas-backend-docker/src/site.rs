@@ -2,14 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use faas_core::guest::http::PORT;
 use faas_core::http::HttpClient;
 use faas_core::{Entropy, Error, ErrorKind, MemoryMib, Shape};
-use tokio::sync::Mutex;
 
 use crate::config::{DockerConfig, Needs, Runtime, Transport};
 use crate::connection::Address;
@@ -18,6 +16,7 @@ use crate::home::Home;
 use crate::network::{Networks, Reach};
 use crate::reaper::Reaper;
 use crate::recipe::{Link, Recipe};
+use crate::supply::{Image, Supply};
 
 /// The labels of containers and networks: the pool that they belong to, and the process that made them.
 pub(crate) const POOL: &str = "io.faas.pool";
@@ -32,6 +31,7 @@ const CLOSING: Duration = Duration::from_secs(5);
 pub(crate) struct Site {
     pub(crate) config: DockerConfig,
     pub(crate) engine: Arc<Engine>,
+    pub(crate) supply: Supply,
     pub(crate) home: Arc<Home>,
     pub(crate) entropy: OnceLock<Arc<Entropy>>,
     pub(crate) http: Option<Arc<dyn HttpClient>>,
@@ -39,8 +39,6 @@ pub(crate) struct Site {
     networks: Networks,
     /// How the containers of a shape are made.
     plans: RwLock<BTreeMap<Shape, Arc<Plan>>>,
-    /// Held while an image is got, so that it is got once.
-    providing: Mutex<()>,
 }
 
 /// How the containers of a shape are made, and what is known of the server within.
@@ -66,30 +64,8 @@ impl Plan {
 
     /// A plan of a runtime's containers.
     pub(crate) fn of(runtime: &Runtime, memory: MemoryMib) -> Self {
-        let plan = Self::new(Image::Registry(runtime.image.clone()), memory);
+        let plan = Self::new(Image::Runtime(runtime.image.clone()), memory);
         Self { sentinels: runtime.sentinels, needs: runtime.needs(), ..plan }
-    }
-}
-
-/// An image, and where it comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Image {
-    /// The file of an artifact.
-    File {
-        /// The file.
-        path: PathBuf,
-        /// The image's name.
-        name: String,
-    },
-    /// A registry, unless the engine has it.
-    Registry(String),
-}
-
-impl Image {
-    pub(crate) fn name(&self) -> &str {
-        match self {
-            Self::File { name, .. } | Self::Registry(name) => name,
-        }
     }
 }
 
@@ -98,6 +74,7 @@ impl Site {
         let engine = Arc::new(Engine::new(config.host.clone(), config.engine_timeout));
         let networks = Networks::new(&home.epoch);
         Self {
+            supply: Supply::new(Arc::clone(&engine), config.pull),
             config,
             engine,
             home: Arc::new(home),
@@ -106,7 +83,6 @@ impl Site {
             reaper: OnceLock::new(),
             networks,
             plans: RwLock::default(),
-            providing: Mutex::new(()),
         }
     }
 
@@ -128,23 +104,6 @@ impl Site {
         let labels =
             [(POOL, &self.config.pool), (HOME, &home.identity), (EPOCH, &home.epoch), (BOOT, &home.boot)];
         labels.into_iter().map(|(key, value)| (key.to_owned(), value.clone())).collect()
-    }
-
-    /// Sees to it that the image is there.
-    pub(crate) async fn provide(&self, image: &Image) -> Result<(), Error> {
-        let _once = self.providing.lock().await;
-        match image {
-            Image::File { path, name } if !self.engine.has_image(name).await? => {
-                self.engine.load_image(path).await?;
-                if self.engine.has_image(name).await? {
-                    return Ok(());
-                }
-                let text = format!("the file {} does not contain the image '{name}'", path.display());
-                Err(Error::new(ErrorKind::InvalidArgument, text))
-            }
-            Image::File { .. } => Ok(()),
-            Image::Registry(name) => self.engine.ensure_image(name, self.config.pull).await,
-        }
     }
 
     /// What the containers of a plan are made of.

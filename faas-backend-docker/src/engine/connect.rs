@@ -20,7 +20,7 @@ const DOCKER_HOST: &str = "DOCKER_HOST";
 const GREETING: Duration = Duration::from_secs(5);
 
 /// The oldest API that has all that is needed. Source: version 1.41 is that of Docker 20.10.
-const OLDEST: (usize, usize) = (1, 40);
+const OLDEST: (usize, usize) = (1, 41);
 
 /// What an engine's address may begin with.
 const SCHEMES: &str =

@@ -8,17 +8,23 @@ use faas_core::{Error, ErrorKind};
 use super::Engine;
 use crate::error;
 
-/// When an image is pulled from a registry.
+/// When an image is pulled from a registry. One that an artifact holds never is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Pull {
-    /// An image whose tag is `latest`, or that has none, each time an action is deployed; others where they are not
-    /// there. Source: OpenWhisk.
+    /// An image that is an action and whose tag is `latest`, or that has none, each time its action is deployed; where
+    /// that fails, the one that is there will do. Others, and the images of runtimes, where they are not there.
+    ///
+    /// # Source
+    /// OpenWhisk, but for these: it pulls such an image for each container, and fails without it. Here, where images are
+    /// often built on the same machine and have no tag, an action starts as fast as others and without a registry. It
+    /// tries to pull images with another tag as well, which by custom stay what they are; and never those of runtimes,
+    /// which its operators load ahead.
     #[default]
     Auto,
     /// Where it is not there.
     Missing,
-    /// Each time an action is deployed.
+    /// Each time an action is deployed, which fails where that is not possible.
     Always,
     /// Never.
     Never,
@@ -28,8 +34,8 @@ impl Pull {
     const ALL: [(&str, Self); 4] =
         [("auto", Self::Auto), ("missing", Self::Missing), ("always", Self::Always), ("never", Self::Never)];
 
-    /// Whether an image is pulled although it may be there.
-    fn insists(self, image: &str) -> bool {
+    /// Whether the image of an action that is deployed is pulled although it may be there.
+    pub(crate) fn insists(self, image: &str) -> bool {
         match self {
             Self::Auto => Reference::of(image).is_latest(),
             Self::Always => true,
@@ -129,13 +135,15 @@ impl Engine {
         Ok(())
     }
 
-    /// Sees to it that an image is there, by the policy. Progress is told through `tracing`.
+    /// Sees to it that an image is there, by the policy, and pulls it `anew` where it is. Progress is told through
+    /// `tracing`.
     ///
     /// # Errors
-    /// `NotFound` when it cannot be had: the message is that of OpenWhisk, and the source says why.
-    pub(crate) async fn ensure_image(&self, image: &str, policy: Pull) -> Result<(), Error> {
+    /// `NotFound` when it cannot be had: the message is that of OpenWhisk, and the source says why. `Unavailable` when
+    /// the engine stops to answer.
+    pub(crate) async fn ensure_image(&self, image: &str, policy: Pull, anew: bool) -> Result<(), Error> {
         let is_there = self.has_image(image).await?;
-        if is_there && !policy.insists(image) {
+        if is_there && !anew {
             return Ok(());
         }
         let failed = || Error::new(ErrorKind::NotFound, format!("Failed to pull container image '{image}'."));
@@ -144,13 +152,16 @@ impl Engine {
             return Err(failed().with_source(reason));
         }
         match self.pull(image).await {
-            // What was pulled before will do.
-            Err(error) if is_there => {
-                tracing::warn!(image, %error, "the image could not be pulled anew");
+            Err(error) if is_there && policy == Pull::Auto => {
+                tracing::warn!(image, %error, "the image could not be pulled anew, and the one that is there is used");
                 Ok(())
             }
-            Err(error) if error.kind() == ErrorKind::Unavailable => Err(error),
-            pulled => pulled.map_err(|error| failed().with_source(error)),
+            Err(error) if error.kind() == ErrorKind::Unavailable => Err(error.with_context("image", image)),
+            Err(error) => Err(failed().with_source(error)),
+            Ok(()) if self.has_image(image).await? => Ok(()),
+            Ok(()) => {
+                Err(failed().with_source("the engine says that it has pulled the image, and has none of it"))
+            }
         }
     }
 

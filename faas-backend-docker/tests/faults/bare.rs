@@ -37,7 +37,7 @@ pub(crate) fn manifest(artifact: &Path) -> Value {
 }
 
 /// The file of an archive that is called so.
-fn entry(archive: &[u8], name: &str) -> Vec<u8> {
+pub(crate) fn entry(archive: &[u8], name: &str) -> Vec<u8> {
     let mut archive = tar::Archive::new(archive);
     let mut entries = archive.entries().unwrap().map(Result::unwrap);
     let mut found = entries.find(|entry| entry.path().unwrap() == Path::new(name)).expect("an entry");

@@ -83,7 +83,7 @@ async fn an_engine_of_too_old_an_api_is_told_which_one_will_do() {
     engine.answer(Call::Version, Answer::Body("{\"ApiVersion\": \"1.24\"}".to_owned()));
     let error = deploy(&backend).await.unwrap_err();
     assert_eq!((error.kind(), error.is_temporary()), (ErrorKind::Unsupported, false), "{error:?}");
-    for part in ["speaks version 1.24", "1.40 is the oldest that will do", &engine.host()] {
+    for part in ["speaks version 1.24", "1.41 is the oldest that will do", &engine.host()] {
         assert!(error.message().contains(part), "{error:?}");
     }
     assert_eq!(problem(&backend).await.as_deref(), Some(error.message()));

@@ -1,15 +1,13 @@
 //! Secrets that are planted wherever an action can put them: nobody else finds them, and nobody tells them.
 
 use std::fmt::Write as _;
-use std::sync::{Arc, Mutex};
 
 use bollard::query_parameters::RemoveContainerOptions;
 use faas_core::{ActionSpec, ErrorKind, Expect, InvokeOptions, MemoryMib, Namespace, StartKind};
 use serde_json::{Value, json};
-use tracing::field::{Field, Visit};
-use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Metadata, Subscriber};
 
+use crate::alone::alone;
+use crate::kept::Kept;
 use crate::puppets::{BOX, KIND, MIB, played};
 use crate::site::{Site, ground, millis, spec};
 
@@ -76,89 +74,55 @@ async fn one_who_has_the_secret_finds_it() {
     site.end(1).await;
 }
 
-/// Keeps all that is logged.
-#[derive(Clone, Default)]
-struct Kept(Arc<Mutex<String>>);
+#[test]
+fn a_secret_is_in_no_log_no_error_no_description_and_no_label() {
+    alone("secrets::a_secret_is_in_no_log_no_error_no_description_and_no_label", async {
+        let kept = Kept::install();
+        let Some(ground) = ground("secrettold").await else { return };
+        let builder = ground.puppets().await.code("code", KIND, "{}", "main");
+        let secret = |spec: ActionSpec| spec.with_env("TOKEN", SECRET).with_parameter("key", SECRET);
+        let late = spec("late").with_timeout(millis(1_000)).with_memory(MemoryMib::new(40));
+        let specs =
+            [secret(spec("remember")), secret(late), secret(spec("nap")), secret(played("code", 20_000))];
+        let site = ground.site_on(builder, specs).await;
+        let mut told = String::new();
 
-impl Visit for Kept {
-    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
-        let _ = write!(self.0.lock().unwrap(), " {}={value:?}", field.name());
-    }
-}
-
-impl Subscriber for Kept {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
-    }
-
-    fn new_span(&self, attributes: &Attributes<'_>) -> Id {
-        attributes.record(&mut self.clone());
-        Id::from_u64(1)
-    }
-
-    fn record(&self, _: &Id, values: &Record<'_>) {
-        values.record(&mut self.clone());
-    }
-
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-
-    fn event(&self, event: &Event<'_>) {
-        let _ = writeln!(self.0.lock().unwrap(), "{}", event.metadata().target());
-        event.record(&mut self.clone());
-    }
-
-    fn enter(&self, _: &Id) {}
-
-    fn exit(&self, _: &Id) {}
-}
-
-#[tokio::test]
-async fn a_secret_is_in_no_log_no_error_no_description_and_no_label() {
-    let kept = Kept::default();
-    // All of this test runs on this thread.
-    let _guard = tracing::subscriber::set_default(kept.clone());
-    let Some(ground) = ground("secrettold").await else { return };
-    let builder = ground.puppets().await.code("code", KIND, "{}", "main");
-    let secret = |spec: ActionSpec| spec.with_env("TOKEN", SECRET).with_parameter("key", SECRET);
-    let late = spec("late").with_timeout(millis(1_000)).with_memory(MemoryMib::new(40));
-    let specs = [secret(spec("remember")), secret(late), secret(spec("nap")), secret(played("code", 20_000))];
-    let site = ground.site_on(builder, specs).await;
-    let mut told = String::new();
-
-    site.result("remember", json!({ "secret": SECRET })).await;
-    site.result("code", json!({ "wait_ms": 1, "key": SECRET })).await;
-    let record = site.run("late", json!({ "ms": 5_000, "text": SECRET })).await;
-    write!(told, "{:?} {:?}", record.outcome, record.logs).unwrap();
-    let record = site.run("nap", json!({ "ms": "no number", "text": SECRET })).await;
-    write!(told, "{:?} {:?}", record.outcome, record.logs).unwrap();
-    for broken in
-        [json!({ "status": 502, "body": "no", "key": SECRET }), json!({ "raw": "oops", "key": SECRET })]
-    {
-        let record = site.run("code", broken).await;
+        site.result("remember", json!({ "secret": SECRET })).await;
+        site.result("code", json!({ "wait_ms": 1, "key": SECRET })).await;
+        let record = site.run("late", json!({ "ms": 5_000, "text": SECRET })).await;
         write!(told, "{:?} {:?}", record.outcome, record.logs).unwrap();
-    }
-    let call = site.begin("late", json!({ "ms": 800, "text": SECRET }));
-    let id = site.container_that_says(40, "blocking").await;
-    let force = RemoveContainerOptions { force: true, v: true, link: false };
-    site.docker.remove_container(&id, Some(force)).await.unwrap();
-    let error = call.await.unwrap().unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::SandboxLost, "{error:?}");
-    write!(told, "{error} {error:?} {:?} {:?}", site.backend, site.stats().await).unwrap();
-    let refused = secret(spec("echo")).with_egress("*").with_timeout(millis(0));
-    let error = site.app.put_action(refused, Expect::Any).await.unwrap_err();
-    write!(told, "{error} {error:?}").unwrap();
+        let record = site.run("nap", json!({ "ms": "no number", "text": SECRET })).await;
+        write!(told, "{:?} {:?}", record.outcome, record.logs).unwrap();
+        for broken in
+            [json!({ "status": 502, "body": "no", "key": SECRET }), json!({ "raw": "oops", "key": SECRET })]
+        {
+            let record = site.run("code", broken).await;
+            write!(told, "{:?} {:?}", record.outcome, record.logs).unwrap();
+        }
+        let call = site.begin("late", json!({ "ms": 800, "text": SECRET }));
+        let id = site.container_that_says(40, "blocking").await;
+        let force = RemoveContainerOptions { force: true, v: true, link: false };
+        site.docker.remove_container(&id, Some(force)).await.unwrap();
+        let error = call.await.unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::SandboxLost, "{error:?}");
+        write!(told, "{error} {error:?} {:?} {:?}", site.backend, site.stats().await).unwrap();
+        let refused = secret(spec("echo")).with_egress("*").with_timeout(millis(0));
+        let error = site.app.put_action(refused, Expect::Any).await.unwrap_err();
+        write!(told, "{error} {error:?}").unwrap();
 
-    let containers = site.inspected().await;
-    assert!(containers.len() >= 2, "{}", containers.len());
-    for container in containers {
-        let id = container.id.clone().unwrap();
-        write!(told, "{} {}", serde_json::to_string(&container).unwrap(), site.printed(&id).await).unwrap();
-    }
-    assert!(!told.contains(SECRET), "{}", around(&told));
-    site.end_without(1, 2).await;
-    let logged = kept.0.lock().unwrap().clone();
-    assert!(logged.len() > 1000, "something was logged: {logged}");
-    assert!(!logged.contains(SECRET), "{}", around(&logged));
+        let containers = site.inspected().await;
+        assert!(containers.len() >= 2, "{}", containers.len());
+        for container in containers {
+            let id = container.id.clone().unwrap();
+            write!(told, "{} {}", serde_json::to_string(&container).unwrap(), site.printed(&id).await)
+                .unwrap();
+        }
+        assert!(!told.contains(SECRET), "{}", around(&told));
+        site.end_without(1, 2).await;
+        let logged = kept.text();
+        assert!(logged.len() > 1000, "something was logged: {logged}");
+        assert!(!logged.contains(SECRET), "{}", around(&logged));
+    });
 }
 
 /// What stands around the secret.

@@ -12,6 +12,7 @@ use faas_core::guest::http::{ENVELOPE, GUEST, PORT, VERSION};
 use faas_core::{Outcome, Payload};
 use tokio::io::BufStream;
 use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::http::{Asked, Socket, answer, left, write};
@@ -23,6 +24,7 @@ pub(crate) const HELD: &str = r#"{"held":true}"#;
 pub(super) struct Guest {
     task: JoinHandle<()>,
     holds: Arc<AtomicBool>,
+    paused: watch::Sender<bool>,
 }
 
 impl Drop for Guest {
@@ -36,13 +38,15 @@ impl Guest {
     pub(super) fn start(folder: Option<&Path>, address: Ipv4Addr) -> io::Result<Self> {
         let holds = Arc::new(AtomicBool::new(false));
         let shared = Arc::clone(&holds);
+        let paused = watch::Sender::new(false);
+        let pauses = paused.subscribe();
         let task = match folder {
             Some(folder) => {
                 let listener = UnixListener::bind(folder.join("guest"))?;
                 tokio::spawn(async move {
                     let mut connections = JoinSet::new();
                     while let Ok((stream, _)) = listener.accept().await {
-                        connections.spawn(attend(Box::new(stream), Arc::clone(&shared)));
+                        connections.spawn(attend(Box::new(stream), Arc::clone(&shared), pauses.clone()));
                     }
                 })
             }
@@ -53,12 +57,17 @@ impl Guest {
                 tokio::spawn(async move {
                     let mut connections = JoinSet::new();
                     while let Ok((stream, _)) = listener.accept().await {
-                        connections.spawn(attend(Box::new(stream), Arc::clone(&shared)));
+                        connections.spawn(attend(Box::new(stream), Arc::clone(&shared), pauses.clone()));
                     }
                 })
             }
         };
-        Ok(Self { task, holds })
+        Ok(Self { task, holds, paused })
+    }
+
+    /// Has it do nothing, or go on.
+    pub(super) fn pause(&self, paused: bool) {
+        self.paused.send_replace(paused);
     }
 
     /// Whether it holds an input.
@@ -67,7 +76,7 @@ impl Guest {
     }
 }
 
-async fn attend(stream: Box<dyn Socket>, holds: Arc<AtomicBool>) {
+async fn attend(stream: Box<dyn Socket>, holds: Arc<AtomicBool>, mut paused: watch::Receiver<bool>) {
     let mut host = BufStream::new(stream);
     while let Ok(Some(asked)) = Asked::read(&mut host).await {
         let reply = match asked.path.as_str() {
@@ -84,6 +93,9 @@ async fn attend(stream: Box<dyn Socket>, holds: Arc<AtomicBool>) {
                 answer(200, &format!("{ENVELOPE}: {header}\r\n"), &body)
             }
         };
+        if paused.wait_for(|paused| !paused).await.is_err() {
+            return;
+        }
         if write(&mut host, &reply).await.is_err() {
             return;
         }

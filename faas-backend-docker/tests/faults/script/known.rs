@@ -1,6 +1,6 @@
 //! What a scripted engine has.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
@@ -9,13 +9,24 @@ use serde_json::{Value, json};
 use super::call::{Answer, Call};
 use super::guest::Guest;
 use super::http::{Asked, answer};
+use crate::bare::entry;
+
+/// What a real engine says while it pulls an image.
+const PULLED: &str = concat!(
+    "{\"status\":\"Pulling from tool\",\"id\":\"1\"}\r\n",
+    "{\"status\":\"Downloading\",\"progressDetail\":{\"current\":512,\"total\":2048},\"id\":\"0a\"}\r\n",
+    "{\"status\":\"Downloading\",\"progressDetail\":{\"current\":2048,\"total\":2048},\"id\":\"0a\"}\r\n",
+    "{\"status\":\"Pull complete\",\"progressDetail\":{},\"id\":\"0a\"}\r\n",
+    "{\"status\":\"Status: Downloaded newer image for tool:1\"}\r\n",
+);
 
 /// What a scripted engine has, and how it is to answer.
 #[derive(Default)]
 pub(super) struct Known {
     pub(super) answers: BTreeMap<Call, Answer>,
     pub(super) calls: Vec<Call>,
-    pub(super) has_image: bool,
+    /// The names of images, with their tags.
+    pub(super) images: BTreeSet<String>,
     /// Which part of addresses is its own.
     pub(super) part: u8,
     pub(super) made: u64,
@@ -58,11 +69,17 @@ impl Known {
                 )
             }
             Call::Ping => answer(200, "", b"OK"),
-            Call::Image if !self.has_image => missing(),
+            Call::Image if !self.images.contains(&tagged(subject)) => missing(),
             Call::Image => found(json!({ "Id": "sha256:00", "RepoTags": [] })),
             Call::Load => {
-                self.has_image = true;
+                let manifest: Value = serde_json::from_slice(&entry(&asked.body, "manifest.json")).unwrap();
+                self.images.extend(manifest[0]["RepoTags"][0].as_str().map(str::to_owned));
                 found(json!({ "stream": "Loaded image" }))
+            }
+            Call::Pull => {
+                let [image, tag] = ["fromImage", "tag"].map(|name| asked.parameter(name).unwrap());
+                self.images.insert(format!("{image}:{tag}"));
+                answer(200, "", PULLED.as_bytes())
             }
             Call::Containers => found(self.list(asked)),
             Call::Networks => {
@@ -96,6 +113,21 @@ impl Known {
                 }
                 None => missing(),
             },
+            Call::Pause | Call::Unpause => match self.find(subject).and_then(|it| it.guest.as_ref()) {
+                Some(guest) => {
+                    guest.pause(call == Call::Pause);
+                    done()
+                }
+                None => missing(),
+            },
+            Call::Kill => match self.find(subject) {
+                Some(container) => {
+                    container.guest = None;
+                    done()
+                }
+                None => missing(),
+            },
+            Call::Logs => answer(200, "", b""),
             Call::Inspect => match self.find(subject) {
                 Some(container) => {
                     let state = json!({ "Running": container.guest.is_some(), "ExitCode": 1 });
@@ -136,6 +168,14 @@ impl Known {
         let has_label = |container: &&Container| container.labels[&key] == value;
         let shown = |it: &Container| json!({ "Id": it.id, "Labels": it.labels });
         self.containers.values().filter(has_label).map(shown).collect()
+    }
+}
+
+/// The whole name of an image.
+pub(super) fn tagged(name: &str) -> String {
+    match name.rsplit('/').next() {
+        Some(last) if !last.contains(':') => format!("{name}:latest"),
+        _ => name.to_owned(),
     }
 }
 

@@ -20,7 +20,7 @@ pub(crate) use self::call::{Answer, Call};
 use self::guest::Guest;
 pub(crate) use self::guest::HELD;
 use self::http::{Asked, Caller, answer, left, write};
-use self::known::Known;
+use self::known::{Known, tagged};
 
 /// A scripted engine. Dropped, it and its containers end.
 pub(crate) struct Script {
@@ -108,6 +108,16 @@ impl Script {
         self.known().containers.keys().cloned().collect()
     }
 
+    /// Adds an image.
+    pub(crate) fn add_image(&self, name: &str) {
+        self.known().images.insert(tagged(name));
+    }
+
+    /// Removes an image, if it is there.
+    pub(crate) fn remove_image(&self, name: &str) {
+        self.known().images.remove(&tagged(name));
+    }
+
     /// How many networks are there.
     pub(crate) fn networks(&self) -> usize {
         self.known().networks.len()
@@ -170,6 +180,19 @@ async fn reply(state: &State, caller: &mut Caller, asked: &Asked) -> bool {
         Answer::Body(body) => {
             usual();
             return write(caller, &answer(200, "", body.as_bytes())).await.is_ok();
+        }
+        Answer::Told(body) => return write(caller, &answer(200, "", body.as_bytes())).await.is_ok(),
+        Answer::Slowly(pause) => {
+            let whole = usual();
+            let head = whole.windows(4).position(|end| end == b"\r\n\r\n").map_or(0, |end| end + 4);
+            let (head, body) = whole.split_at(head);
+            for piece in std::iter::once(head).chain(body.split_inclusive(|byte| *byte == b'\n')) {
+                if write(caller, piece).await.is_err() {
+                    return false;
+                }
+                tokio::time::sleep(pause).await;
+            }
+            return true;
         }
         Answer::Raw(text) => {
             usual();
