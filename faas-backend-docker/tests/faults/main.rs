@@ -22,6 +22,7 @@ mod dockerd;
 mod egress;
 mod engine_busy;
 mod engine_down;
+mod engine_late;
 mod engine_logs;
 mod engine_reached;
 mod engine_scripted;
