@@ -16,7 +16,12 @@ async fn backend() -> Result<DockerBackend, String> {
     let backend = DockerBackend::builder().artifact(fixtures).pool("faas-conformance").build();
     let backend = backend.expect("a backend of the fixtures");
     match backend.health().await.problem {
-        Some(problem) => Err(problem),
+        Some(problem) => {
+            // Set by the checks of the repository where they have started an engine for the tests.
+            let was_there = std::env::var_os("FAAS_TEST_ENGINE_RUNS").is_some();
+            assert!(!was_there, "the engine that was started for the tests is gone: {problem}");
+            Err(problem)
+        }
         None => Ok(backend),
     }
 }

@@ -21,6 +21,9 @@ use crate::workspace::Workspace;
 /// The variable by which the Docker backend finds its engine.
 const HOST: &str = "DOCKER_HOST";
 
+/// The variable that tells tests that there is an engine: one that finds none has failed, and is not to be skipped.
+const RUNS: &str = "FAAS_TEST_ENGINE_RUNS";
+
 /// How long an engine may take to start, and how often it is asked. Arbitrary: it takes two seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
 const INTERVAL: Duration = Duration::from_millis(50);
@@ -50,10 +53,10 @@ pub(crate) enum Engine {
 }
 
 impl Engine {
-    /// Tells the command which engine to use.
+    /// Tells the command which engine to use, and that it is there.
     pub(crate) fn tell(&self, command: &mut Command) {
         if let Self::Ours { host, .. } = self {
-            command.env(HOST, host);
+            command.env(HOST, host).env(RUNS, "1");
         }
     }
 }
@@ -178,6 +181,7 @@ mod tests {
         let told = command.get_envs().find_map(|(name, value)| (name == "DOCKER_HOST").then_some(value?));
         let host = told.and_then(|host| host.to_str()).expect("an address").to_owned();
         assert!(socket::answers(&host));
+        assert!(command.get_envs().any(|(name, _)| name == "FAAS_TEST_ENGINE_RUNS"));
         drop(engine);
         assert!(!socket::answers(&host));
         assert!(!places.data.exists() && !places.sockets.exists() && places.log.exists());

@@ -54,15 +54,21 @@ fn build() -> BTreeMap<String, PathBuf> {
 }
 
 impl Program {
-    /// What it did, with the backend that the arguments name and no other. It changes nobody's toolchain: unless the
+    /// The program with the backend that the arguments name and no other. It changes nobody's toolchain: unless the
     /// environment says so, what it builds for Wasm is built by a compiler that is there.
-    pub(crate) fn run(&self, args: &[&str]) -> Output {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut program = Command::new(&self.0);
         if env::var_os(COMPILER).is_none() {
             program.env(COMPILER, "installed");
         }
         program.args(args).env_remove("FAAS_BACKEND");
-        program.env_remove("FAAS_WASM_ARTIFACT").env_remove("FAAS_DOCKER_ARTIFACT").output().unwrap()
+        program.env_remove("FAAS_WASM_ARTIFACT").env_remove("FAAS_DOCKER_ARTIFACT");
+        program
+    }
+
+    /// What it did.
+    pub(crate) fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
     }
 
     /// What it did where the environment names the backend.

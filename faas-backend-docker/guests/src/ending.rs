@@ -1,7 +1,9 @@
 //! Actions that end their runtime.
 
+use std::fs::OpenOptions;
 use std::hint::black_box;
 use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
 use faas_core::{BoxError, Context, action};
@@ -19,6 +21,8 @@ pub enum End {
     Abort,
     /// It uses up its stack.
     Overflow,
+    /// It calls a function that is nowhere.
+    Segfault,
     /// It sends itself this signal: 9 to be killed, 4 as an instruction that is none does.
     Signal(i32),
     /// It sends the first process of the container this signal.
@@ -52,6 +56,7 @@ pub async fn end(cx: &Context, input: Ending) -> Result<Value, BoxError> {
             std::process::abort()
         }
         End::Overflow => drop(black_box(descend(0))),
+        End::Segfault => segfault()?,
         End::Signal(number) => kill_process(getpid(), signal(number)?)?,
         End::SignalFirst(number) => kill_process(Pid::INIT, signal(number)?)?,
     }
@@ -61,6 +66,17 @@ pub async fn end(cx: &Context, input: Ending) -> Result<Value, BoxError> {
 
 fn signal(number: i32) -> Result<Signal, BoxError> {
     Signal::from_named_raw(number).ok_or_else(|| "there is no such signal".into())
+}
+
+/// Writes zeros where the address of a function is, through the file that is the memory of this process, which needs no
+/// unsafe code, and calls it.
+fn segfault() -> io::Result<()> {
+    let function: Box<fn()> = black_box(Box::new(|| {}));
+    let place = std::ptr::from_ref(&*function).addr() as u64;
+    let memory = OpenOptions::new().write(true).open("/proc/self/mem")?;
+    memory.write_all_at(&[0; size_of::<fn()>()], place)?;
+    black_box(function)();
+    Ok(())
 }
 
 fn descend(level: u64) -> u64 {

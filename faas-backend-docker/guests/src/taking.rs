@@ -3,6 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::hint::black_box;
 use std::io::{self, Write};
+use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 use std::time::Duration;
 
@@ -75,6 +76,8 @@ pub enum Crowd {
     Processes,
     /// Open files.
     Files,
+    /// Sockets.
+    Sockets,
 }
 
 /// What is taken.
@@ -97,6 +100,10 @@ pub async fn crowd(input: Take) -> Value {
         Crowd::Files => {
             let mut held = Vec::new();
             until_refused(|| File::open("/proc/self/status").map(|file| held.push(file)))
+        }
+        Crowd::Sockets => {
+            let mut held = Vec::new();
+            until_refused(|| UnixDatagram::unbound().map(|socket| held.push(socket)))
         }
     };
     json!({ "count": count, "refused": error.to_string() })

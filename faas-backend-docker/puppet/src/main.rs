@@ -45,6 +45,8 @@ struct Play {
     status: Option<u16>,
     /// The body of the answer; the input without it.
     body: Option<String>,
+    /// The same as bytes, which need not be text.
+    bytes: Option<Vec<u8>>,
     /// The bytes of the whole answer, instead of both.
     raw: Option<String>,
     /// The body of the answer is an object of so many bytes.
@@ -245,7 +247,7 @@ fn answer(path: &str, play: &Play, request: &Value, init: &Value) -> Vec<u8> {
     if let Some(raw) = &play.raw {
         return raw.clone().into_bytes();
     }
-    let body = match &play.body {
+    let text = match &play.body {
         _ if play.large > 0 => json!({ "a": "y".repeat(play.large - 8) }).to_string(),
         Some(body) => body.clone(),
         None if path == "/init" => json!({ "ok": true }).to_string(),
@@ -256,13 +258,14 @@ fn answer(path: &str, play: &Play, request: &Value, init: &Value) -> Vec<u8> {
     let runs = if path == "/run" { RUNS.fetch_add(1, Ordering::Relaxed) } else { 0 };
     let ends = play.ends_after.is_some_and(|most| runs >= most);
     let status = if ends { 503 } else { play.status.unwrap_or(200) };
+    let body = play.bytes.clone().unwrap_or_else(|| text.into_bytes());
     let header = match play.header_kib {
         0 => String::new(),
         kib => format!("x-large: {}\r\n", "z".repeat(kib << 10)),
     };
     let length = body.len();
-    format!(
-        "HTTP/1.1 {status} Told\r\nContent-Type: application/json\r\n{header}Content-Length: {length}\r\n\r\n{body}"
-    )
-    .into_bytes()
+    let head = format!(
+        "HTTP/1.1 {status} Told\r\nContent-Type: application/json\r\n{header}Content-Length: {length}\r\n\r\n"
+    );
+    [head.into_bytes(), body].concat()
 }

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use faas_backend_docker::Hardening;
-use faas_core::{ActionSpec, MemoryMib, StartKind, Status, Timestamp};
+use faas_core::{ActionSpec, MemoryMib, Outcome, StartKind, Status, Timestamp};
 use serde_json::json;
 
+use crate::puppets::coded;
 use crate::site::{ground, millis, spec};
 use crate::watch::texts;
 
@@ -86,6 +87,7 @@ async fn a_runtime_that_ends_is_a_developer_error_with_what_was_printed() {
         (json!({ "exit": 137 }), Some("printed before the exit")),
         (json!("abort"), Some("printed before the abort")),
         (json!("overflow"), None),
+        (json!("segfault"), None),
         (json!({ "signal": 9 }), None),
         (json!({ "signal": 4 }), None),
         // The first process passes it on.
@@ -98,7 +100,7 @@ async fn a_runtime_that_ends_is_a_developer_error_with_what_was_printed() {
         assert_eq!(said[0], "INFO ending", "{by}: {said:?}");
         assert!(printed.is_none_or(|text| said[1..] == [text]), "{by}: {said:?}");
     }
-    site.end(8).await;
+    site.end(9).await;
 }
 
 #[tokio::test]
@@ -179,4 +181,23 @@ async fn without_that_it_finds_what_it_left_itself() {
     let found = site.result("remember", json!({ "secret": "two" })).await;
     assert_eq!(found, json!({ "memory": ["one"], "disk": "one\n" }));
     site.end(2).await;
+}
+
+#[tokio::test]
+async fn a_reply_that_is_no_text_is_shown_as_far_as_it_is_some() {
+    const BYTES: &[u8] = b"{\"a\":\"\xff\xfe \xc3\x28\"}";
+    const SHOWN: &str = "{\"a\":\"\u{fffd}\u{fffd} \u{fffd}(\"}";
+    let broken = json!({ "status": 502, "bytes": BYTES });
+    let Some(site) = coded("notext", [("runs", json!({}), 20_000), ("begins", broken, 20_000)]).await else {
+        return;
+    };
+    for status in [200, 502] {
+        let record = site.run("runs", json!({ "status": status, "bytes": BYTES })).await;
+        let text = format!("The action did not produce a valid JSON or JSON Array response: {SHOWN}");
+        assert_eq!(record.outcome, Outcome::developer_error(text), "{status}");
+    }
+    let record = site.run("begins", json!({})).await;
+    let text = format!("The action failed during initialization: {SHOWN}");
+    assert_eq!(record.outcome, Outcome::developer_error(text));
+    site.end(3).await;
 }

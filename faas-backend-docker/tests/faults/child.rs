@@ -157,7 +157,7 @@ async fn tell_problem() {
 
 async fn obey(pool: &str, home: &str) {
     let ground = ground("child").await.expect("an engine");
-    std::fs::remove_dir(ground.home()).unwrap();
+    std::fs::remove_dir(ground.home().to_path_buf()).unwrap();
     let builder = ground.builder().pool(pool).home(home).image("puppet", puppet::IMAGE);
     let mut ground = Some((ground, builder));
     let mut site = None;

@@ -137,13 +137,12 @@ async fn whoever_shuts_down_does_not_wait_for_an_engine_that_is_away() {
     assert_eq!(site.app.stats().in_flight, 0);
     assert!(!engine.containers().is_empty());
     engine.heal();
-    let (docker, pool, home) = (site.docker.clone(), site.pool.clone(), site.home.clone());
+    let (docker, pool, home) = (site.docker.clone(), site.pool.clone(), std::sync::Arc::clone(&site.home));
     drop(site);
 
     // The next one of the same pool finds them.
     let ground = ground_on("busy-shutdown", Some(engine.host())).await.unwrap();
-    std::fs::remove_dir(ground.home()).unwrap();
-    let backend = ground.builder().pool(&pool).home(&home).build().unwrap();
+    let backend = ground.builder().pool(&pool).home(home.to_path_buf()).build().unwrap();
     backend.deploy(std::sync::Arc::new(crate::site::spec(COLD))).await.unwrap();
     containers_become(&engine, 0).await;
     backend.shutdown().await.unwrap();

@@ -171,7 +171,9 @@ async fn its_memory_processes_files_and_shares_are_limited() {
 #[tokio::test]
 async fn bombs_of_threads_processes_and_files_go_off_inside_alone() {
     let Some(site) = looking("bombs").await else { return };
-    for (of, least, most) in [("threads", 500, 1024), ("processes", 20, 1024), ("files", 900, 1024)] {
+    for (of, least, most) in
+        [("threads", 500, 1024), ("processes", 20, 1024), ("files", 900, 1024), ("sockets", 900, 1024)]
+    {
         let took = site.result("crowd", json!({ "of": of })).await;
         assert!((least..most).contains(&took["count"].as_u64().unwrap()), "{of}: {took}");
         let error = took["refused"].as_str().unwrap();
@@ -180,7 +182,7 @@ async fn bombs_of_threads_processes_and_files_go_off_inside_alone() {
             "{of}: {error}"
         );
     }
-    site.end(3).await;
+    site.end(4).await;
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@
     reason = "a test that fails should panic, in the functions that tests share too"
 )]
 
+mod account;
 mod actions;
 mod alone;
 mod artifacts;
@@ -26,6 +27,7 @@ mod engine_late;
 mod engine_logs;
 mod engine_reached;
 mod engine_scripted;
+mod folder;
 mod foreign;
 mod foreign_logs;
 mod foreign_net;

@@ -14,6 +14,9 @@ use faas_core::pool::PoolStats;
 use faas_core::{ActionSpec, Activation, Backend, Entropy, ErrorKind, MemoryMib, Platform, Status};
 use serde_json::{Value, json};
 
+use crate::account;
+use crate::folder::Folder;
+
 /// The action of the neighbour: it is one of the guests' and gives its input back.
 pub(crate) const FINE: &str = "echo";
 
@@ -24,7 +27,7 @@ pub(crate) struct Site {
     /// A way to the engine of the test's own.
     pub(crate) docker: Docker,
     pub(crate) pool: String,
-    pub(crate) home: PathBuf,
+    pub(crate) home: Arc<Folder>,
 }
 
 /// What a test starts from, where there is an engine.
@@ -34,7 +37,7 @@ pub(crate) struct Ground {
     /// The engine's address, where it is not the usual one.
     host: Option<String>,
     pool: String,
-    home: PathBuf,
+    home: Arc<Folder>,
 }
 
 /// Tells that a test is skipped, and why.
@@ -44,6 +47,16 @@ pub(crate) fn skip<T>(test: &str, reason: &str) -> Option<T> {
     None
 }
 
+/// Set by the checks of the repository where they have started an engine for the tests.
+const RUNS: &str = "FAAS_TEST_ENGINE_RUNS";
+
+/// Tells that a test is skipped for want of an engine. One that was there before is no reason to skip.
+fn without_engine<T>(test: &str, host: Option<&str>, reason: &str) -> Option<T> {
+    let was_there = host.is_some() || std::env::var_os(RUNS).is_some();
+    assert!(!was_there, "{test}: the engine that was started for it is gone: {reason}");
+    skip(test, reason)
+}
+
 /// An engine and the guests' image; `None`, which is told, where one of them cannot be had.
 pub(crate) async fn ground(test: &str) -> Option<Ground> {
     ground_on(test, None).await
@@ -51,20 +64,19 @@ pub(crate) async fn ground(test: &str) -> Option<Ground> {
 
 /// The same with the engine at this address.
 pub(crate) async fn ground_on(test: &str, host: Option<String>) -> Option<Ground> {
-    let skip = |reason: &str| skip(test, reason);
     let guests = match faas_build::docker!("guests") {
-        Err(error) if error.kind() == ErrorKind::Unsupported => return skip(error.message()),
+        Err(error) if error.kind() == ErrorKind::Unsupported => return skip(test, error.message()),
         built => built.expect("an artifact"),
     };
     let pool = format!("faas-test-{}-{test}", std::process::id());
-    let home = std::env::temp_dir().join(format!("faas-t-{}-{:x}", std::process::id(), fastrand::u32(..)));
+    let home = Arc::new(Folder::new());
     let docker = match connect(host.as_deref()).await {
         Ok(docker) => docker,
-        Err(error) => return skip(&format!("no engine answers: {error}")),
+        Err(error) => return without_engine(test, host.as_deref(), &format!("no engine answers: {error}")),
     };
     let ground = Ground { docker, guests, host, pool, home };
     match ground.builder().build().unwrap().health().await.problem {
-        Some(problem) => skip(&problem),
+        Some(problem) => without_engine(test, ground.host.as_deref(), &problem),
         None => Some(ground),
     }
 }
@@ -91,7 +103,8 @@ pub(crate) fn millis(ms: u64) -> Duration {
 impl Ground {
     /// A backend of the guests that is this test's own, and pauses nothing.
     pub(crate) fn builder(&self) -> DockerBuilder {
-        let builder = DockerBackend::builder().artifact(&self.guests).pool(&self.pool).home(&self.home);
+        let builder =
+            DockerBackend::builder().artifact(&self.guests).pool(&self.pool).home(self.home.to_path_buf());
         let builder = builder.pause_after(None);
         match &self.host {
             Some(host) => builder.host(host),
@@ -103,7 +116,7 @@ impl Ground {
         &self.pool
     }
 
-    pub(crate) fn home(&self) -> &Path {
+    pub(crate) fn home(&self) -> &Arc<Folder> {
         &self.home
     }
 
@@ -182,7 +195,8 @@ impl Site {
         containers(&self.docker, &self.pool).await
     }
 
-    /// The neighbour still succeeds, at least `successes` activations did so in all, and nothing is left.
+    /// The neighbour still succeeds, at least `successes` activations did so in all, each that was accepted has its record,
+    /// and nothing is left.
     pub(crate) async fn end(self, successes: u64) {
         self.end_without(0, successes).await;
     }
@@ -197,7 +211,7 @@ impl Site {
         let (succeeded, internal) = (stats.finished(Status::Success), stats.finished(Status::InternalError));
         assert!(succeeded >= successes + 3, "{succeeded} of {} succeeded", successes + 3);
         assert_eq!(internal, lost, "the platform failed: {stats:?}");
-        assert_eq!(stats.in_flight, 0, "{stats:?}");
+        account::check(&self.app).await;
         self.app.shutdown(Duration::from_secs(30)).await.unwrap();
         let pool = self.stats().await;
         assert_eq!((pool.leased, pool.idle, pool.paused, pool.memory), (0, 0, 0, 0), "{pool:?}");
@@ -223,7 +237,6 @@ pub(crate) async fn nothing_left(docker: &Docker, pool: &str, home: &Path) {
     if let Err(left) = left.await {
         panic!("something is left: {left:?}");
     }
-    let _ = std::fs::remove_dir(home);
 }
 
 /// The labels of what a process of a pool makes, whose home is there.
