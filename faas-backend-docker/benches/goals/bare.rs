@@ -2,13 +2,16 @@
 
 use std::fs;
 use std::io::{Read, Write};
+use std::net::{IpAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bollard::Docker;
-use bollard::query_parameters::{CreateContainerOptions, RemoveContainerOptions, StartContainerOptions};
+use bollard::query_parameters::{
+    CreateContainerOptions, InspectContainerOptions, RemoveContainerOptions, StartContainerOptions,
+};
 use faas_backend_docker::{Hardening, bench_container};
 use faas_core::MemoryMib;
 use faas_core::artifact::{MANIFEST, Manifest};
@@ -30,11 +33,25 @@ impl Bare {
         hardening: &Hardening,
         arguments: &[String],
     ) -> Self {
+        Self::start_in(docker, image, hardening, arguments, None).await
+    }
+
+    /// The same in a network, if one is told.
+    pub(crate) async fn start_in(
+        docker: &Docker,
+        image: &str,
+        hardening: &Hardening,
+        arguments: &[String],
+        network: Option<&str>,
+    ) -> Self {
         let name = format!("faas-bare-{:08x}", fastrand::u32(..));
         let folder = crate::home(&name);
         fs::create_dir_all(&folder).unwrap();
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).unwrap();
         let mut body = bench_container(image, MEMORY, hardening, &folder);
+        if let (Some(host), Some(network)) = (&mut body.host_config, network) {
+            host.network_mode = Some(network.to_owned());
+        }
         body.cmd = (!arguments.is_empty()).then(|| arguments.to_vec());
         let options = CreateContainerOptions { name: Some(name), ..CreateContainerOptions::default() };
         let id = docker.create_container(Some(options), body).await.unwrap().id;
@@ -48,6 +65,22 @@ impl Bare {
         loop {
             match UnixStream::connect(&socket) {
                 Ok(stream) => return stream,
+                Err(_) => tokio::time::sleep(Duration::from_micros(500)).await,
+            }
+        }
+    }
+
+    /// A connection to its port in the network, as soon as somebody listens.
+    pub(crate) async fn connect_in(&self, docker: &Docker, network: &str) -> TcpStream {
+        let inspected = docker.inspect_container(&self.id, None::<InspectContainerOptions>).await.unwrap();
+        let networks = inspected.network_settings.unwrap().networks.unwrap();
+        let address: IpAddr = networks[network].ip_address.as_ref().unwrap().parse().unwrap();
+        loop {
+            match TcpStream::connect((address, 8080)) {
+                Ok(stream) => {
+                    stream.set_nodelay(true).unwrap();
+                    return stream;
+                }
                 Err(_) => tokio::time::sleep(Duration::from_micros(500)).await,
             }
         }

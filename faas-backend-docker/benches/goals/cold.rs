@@ -117,7 +117,7 @@ pub(crate) fn docker_parallel_cold(ground: &Ground) {
             took
         })
     };
-    print(&GOAL, alternate(PAIRS / 3, ours, floor));
+    print(&GOAL, alternate(PAIRS, ours, floor));
     runtime.block_on(app.shutdown(Duration::from_secs(30))).unwrap();
 }
 

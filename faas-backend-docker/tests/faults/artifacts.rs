@@ -4,12 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use bollard::query_parameters::RemoveImageOptions;
-use faas_backend_docker::DockerBackend;
-use faas_core::{Backend, Error, ErrorKind};
+use faas_backend_docker::{DockerBackend, Transport};
+use faas_core::{Backend, Error, ErrorKind, Outcome};
 use serde_json::{Value, json};
 
 use crate::bare::manifest;
 use crate::images::{named, untag};
+use crate::puppet;
 use crate::site::{ground, spec};
 
 /// An artifact of the guests in a folder of its own, whose image has a name of its own.
@@ -90,6 +91,27 @@ async fn the_image_of_an_artifact_is_loaded_again_when_it_was_removed() {
     let docker = site.docker.clone();
     site.end_without(1, 4).await;
     untag(&docker, &copy.image).await;
+}
+
+#[tokio::test]
+async fn an_artifact_whose_image_is_no_guest_of_ours_is_told_so() {
+    const TEXT: &str = "the image is no guest of this library, or one of another version";
+    let Some(ground) = ground("noguest").await else { return };
+    let copy = Copy::of(&ground.guests);
+    let mut told = manifest(&copy.folder);
+    // Another program listens where a guest does, and knows nothing of envelopes.
+    told["image"] = json!(puppet::image(&ground.docker).await);
+    let mut action = told["actions"][0].clone();
+    action["name"] = json!("stranger");
+    told["actions"] = json!([action]);
+    copy.tell(&told);
+    let builder = ground.builder().artifact(&copy.folder).transport(Transport::Address);
+    let site = ground.site_on(builder, [spec("stranger")]).await;
+    for _ in 0..2 {
+        let record = site.run("stranger", json!({})).await;
+        assert_eq!(record.outcome, Outcome::developer_error(TEXT));
+    }
+    site.end(2).await;
 }
 
 /// What is done to an archive.
