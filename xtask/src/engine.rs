@@ -21,7 +21,8 @@ use crate::workspace::Workspace;
 /// The variable by which the Docker backend finds its engine.
 const HOST: &str = "DOCKER_HOST";
 
-/// The variable that tells tests that there is an engine: one that finds none has failed, and is not to be skipped.
+/// The variable that tells tests and benchmarks that there is an engine: one that finds none has failed, and is not to
+/// be skipped.
 const RUNS: &str = "FAAS_TEST_ENGINE_RUNS";
 
 /// How long an engine may take to start, and how often it is asked. Arbitrary: it takes two seconds.

@@ -21,7 +21,7 @@ use std::time::Instant;
 
 use bollard::Docker;
 use faas_backend_docker::{DockerBackend, DockerBuilder};
-use faas_core::{ActionSpec, Backend, Platform};
+use faas_core::{ActionSpec, Backend, ErrorKind, Platform};
 use faas_testkit::goals::{Figures, Goal};
 use serde_json::json;
 use tokio::runtime::{Builder, Runtime};
@@ -52,8 +52,10 @@ impl Drop for Homes {
 fn main() {
     let _homes = Homes;
     let artifact = match faas_build::docker!("guests") {
-        Ok(artifact) => artifact,
-        Err(error) => return println!("SKIP the goals of Docker: {error}"),
+        Err(error) if error.kind() == ErrorKind::Unsupported => {
+            return println!("SKIP the goals of Docker: {error}");
+        }
+        built => built.expect("an artifact"),
     };
     let runtime = current_thread();
     let docker = runtime.block_on(async {
@@ -65,7 +67,12 @@ fn main() {
     });
     let docker = match docker {
         Ok(docker) => docker,
-        Err(problem) => return println!("SKIP the goals of Docker: {problem}"),
+        Err(problem) => {
+            // Set by the checks of the repository where they have started an engine for the benchmarks.
+            let was_there = std::env::var_os("FAAS_TEST_ENGINE_RUNS").is_some();
+            assert!(!was_there, "the engine that was started for the goals is gone: {problem}");
+            return println!("SKIP the goals of Docker: {problem}");
+        }
     };
     drop(runtime);
     bare::load(&artifact);
