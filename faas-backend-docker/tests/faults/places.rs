@@ -73,7 +73,6 @@ async fn what_an_engine_says_of_itself_tells_how_its_containers_are_reached() {
         backend.shutdown().await.unwrap();
         assert_eq!((engine.networks(), engine.containers().len()), (0, 0), "{name}");
         drop(backend);
-        let _ = std::fs::remove_dir(ground.home());
     }
 }
 
