@@ -72,6 +72,12 @@ macro_rules! table {
 
 crate::backend_behaviours! { [table] () }
 
+/// How long a behaviour may take. Arbitrary.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How long making a backend for the first time may take, which may build what it runs. Arbitrary.
+const PREPARING: Duration = Duration::from_secs(900);
+
 /// Runs the behaviour called `name`, or says why it is skipped; its transcript is published.
 ///
 /// # Panics
@@ -88,16 +94,14 @@ pub fn check(subject: &BackendSubject, name: &str) {
 pub fn play(subject: &BackendSubject, name: &str) -> Transcript {
     let behaviour = BEHAVIOURS.iter().find(|behaviour| behaviour.name == name);
     let behaviour = behaviour.expect("a behaviour of the suite");
-    suite::in_real_time(Duration::from_secs(120), async {
-        let reason = match subject.facts().await {
-            Ok(facts) => behaviour.reason_to_skip(&facts).map(str::to_owned),
-            Err(missing) => Some(missing),
-        };
-        match reason {
-            Some(reason) => Transcript::skipped(name, &reason),
-            None => Transcript::ran(name, (behaviour.run)(subject).await),
-        }
-    })
+    let reason = match suite::in_real_time(PREPARING, subject.facts()) {
+        Ok(facts) => behaviour.reason_to_skip(&facts).map(str::to_owned),
+        Err(missing) => Some(missing),
+    };
+    match reason {
+        Some(reason) => Transcript::skipped(name, &reason),
+        None => Transcript::ran(name, suite::in_real_time(PATIENCE, (behaviour.run)(subject))),
+    }
 }
 
 /// Checks how many behaviours run on the subject and how many are skipped. Of a subject that is absent, it prints
@@ -107,7 +111,7 @@ pub fn play(subject: &BackendSubject, name: &str) -> Transcript {
 /// When the numbers differ.
 #[expect(clippy::print_stdout, reason = "it is read by whoever runs the tests")]
 pub fn check_counts(subject: &BackendSubject, ran: usize, skipped: usize) {
-    let facts = match suite::in_real_time(Duration::from_secs(120), subject.facts()) {
+    let facts = match suite::in_real_time(PREPARING, subject.facts()) {
         Ok(facts) => facts,
         Err(missing) => {
             println!("BEHAVIOUR {SUITE} {} all skipped: {missing}", subject.name());
