@@ -10,13 +10,15 @@
 //!
 //! The action runs on a thread of its own, so that the program answers in time whatever the action does. After a run
 //! that may have left anything behind, and before it asks for the next event, the program replaces itself by a new
-//! one: threads, memory and open files of the old one are gone.
+//! one: threads, memory, open files and processes of the old one are gone. What it wrote to files is not.
 //!
 //! # Source
 //! "Using the Lambda runtime API for custom runtimes", AWS Lambda Developer Guide.
 
 #[cfg(all(feature = "guest-lambda", unix))]
 mod function;
+#[cfg(all(feature = "guest-lambda", unix))]
+mod leftovers;
 #[cfg(all(feature = "guest-lambda", unix))]
 mod start;
 pub mod wire;

@@ -1,7 +1,9 @@
 //! The program: how it starts, and how it begins anew.
 
 use std::ffi::OsString;
+use std::os::fd::RawFd;
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::sync::{Arc, OnceLock};
 use std::{env, io};
@@ -11,7 +13,7 @@ use lambda_runtime::{Runtime, service_fn};
 use tokio::runtime;
 
 use super::function::Function;
-use super::{ABI, SPEC};
+use super::{ABI, SPEC, leftovers};
 use crate::action::{ActionSet, BoxFuture};
 use crate::error::Error;
 use crate::guest::process::{self, Output, ProcessHost};
@@ -41,8 +43,9 @@ fn serve(actions: fn() -> ActionSet) -> io::Result<()> {
         let text = format!("this program is the bootstrap of an AWS Lambda function: {missing} is not set");
         return Err(io::Error::other(text));
     }
+    let (folder, files) = (env::current_dir()?, leftovers::inherited());
     let output = process::take_output()?;
-    let origin = Origin { variables: env::vars_os().collect(), output };
+    let origin = Origin { variables: env::vars_os().collect(), folder, files, output };
     let told = env::var(SPEC).ok();
     let ahead = env::var(MADE_FOR.0).is_ok_and(|reason| reason == MADE_FOR.1);
     let served = runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
@@ -74,6 +77,8 @@ const PROGRAM: &str = "/proc/self/exe";
 /// What the program began with.
 struct Origin {
     variables: Vec<(OsString, OsString)>,
+    folder: PathBuf,
+    files: Vec<RawFd>,
     output: &'static Output,
 }
 
@@ -81,9 +86,10 @@ impl Origin {
     /// Replaces the program by a new one, which is to Lambda the same: it asks for the next event.
     fn renew(&self) -> ! {
         let given_back = self.output.give_back();
+        leftovers::clear(&self.files);
         let variables = self.variables.iter().cloned();
         let error = match given_back {
-            Ok(()) => Command::new(PROGRAM).env_clear().envs(variables).exec(),
+            Ok(()) => Command::new(PROGRAM).env_clear().envs(variables).current_dir(&self.folder).exec(),
             Err(error) => error,
         };
         // Lambda makes another environment instead.
