@@ -2,18 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use faas_core::log::Stream;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::{Child, Command};
 use tokio::sync::{Notify, watch};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::exchange::Exchange;
-use super::printed::Printed;
+use super::lifeline::Lifeline;
+use super::printed::{PATIENCE, Printed};
 use super::program::Program;
 
 /// How long the end of a program that was killed is waited for. Arbitrary.
@@ -28,12 +29,14 @@ pub(super) struct Environment {
     process: Process,
 }
 
-/// A program that runs, and all that it started.
+/// A program that runs, and all that it started and that did not leave its group.
 struct Process {
     /// The number of its group, as long as it is its own.
     group: Mutex<Option<Pid>>,
     kill: Notify,
     exited: watch::Sender<bool>,
+    /// Ends it when this process does.
+    _lifeline: UnixStream,
 }
 
 impl Process {
@@ -51,7 +54,8 @@ impl Process {
             _ = child.wait() => {}
             () = self.kill.notified() => {
                 self.signal(Signal::KILL);
-                let _ = child.wait().await;
+                // It may have left its group.
+                let _ = child.kill().await;
             }
         }
         self.signal(Signal::KILL);
@@ -60,37 +64,56 @@ impl Process {
     }
 }
 
+impl Drop for Process {
+    /// A runtime that ends takes the task along that keeps this.
+    fn drop(&mut self) {
+        self.signal(Signal::KILL);
+    }
+}
+
 impl Environment {
-    /// Starts the program with these variables and no others.
+    /// Starts the program with these variables and no others. `logs` is how much is kept of what it prints until it is
+    /// initialised.
     pub(super) fn start(
         program: &Program,
         variables: BTreeMap<String, String>,
         arn: String,
         freezes: bool,
+        logs: u64,
     ) -> io::Result<Arc<Self>> {
+        let lifeline = Lifeline::new()?;
         let mut command = Command::new(program.path());
         command.env_clear().envs(variables).current_dir("/").process_group(0).kill_on_drop(true);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stdin(lifeline.stdin()?).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn()?;
-        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
-        let process =
-            Process { group: Mutex::new(group), kill: Notify::new(), exited: watch::Sender::new(false) };
-        let environment =
-            Arc::new(Self { exchange: Exchange::default(), printed: Printed::new(), arn, freezes, process });
-        if let Some(pipe) = stdout {
-            environment.printed.opened();
-            let own = Arc::clone(&environment);
-            tokio::spawn(async move { own.printed.read(pipe, Stream::Stdout).await });
-        }
-        if let Some(pipe) = stderr {
-            environment.printed.opened();
-            let own = Arc::clone(&environment);
-            tokio::spawn(async move { own.printed.read(pipe, Stream::Stderr).await });
-        }
+        let gone = || io::Error::other("it has ended already");
+        let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)).ok_or_else(gone)?;
+        let (stdout, stderr) = (child.stdout.take().ok_or_else(gone)?, child.stderr.take().ok_or_else(gone)?);
+        let process = Process {
+            group: Mutex::new(Some(group)),
+            kill: Notify::new(),
+            exited: watch::Sender::new(false),
+            _lifeline: lifeline.tie(group)?,
+        };
+        let printed = Printed::new(stdout.into_owned_fd()?, stderr.into_owned_fd()?, logs)?;
+        let environment = Arc::new(Self { exchange: Exchange::default(), printed, arn, freezes, process });
+        let own = Arc::clone(&environment);
+        tokio::spawn(async move { own.follow().await });
         let own = Arc::clone(&environment);
         tokio::spawn(async move { own.process.keep(child).await });
         Ok(environment)
+    }
+
+    /// Reads what the program prints until nobody can print any more, or only those who have escaped its end can.
+    async fn follow(&self) {
+        let ended = async {
+            self.exited().await;
+            sleep(PATIENCE).await;
+        };
+        tokio::select! {
+            () = self.printed.follow() => {}
+            () = ended => {}
+        }
     }
 
     /// Stops the program where it is.

@@ -73,22 +73,33 @@ impl Exchange {
         }
     }
 
-    /// Hands an event over to the environment that asks for one, which is woken before, and waits for the answer. It waits
-    /// for ever where none comes.
-    pub(super) async fn call(&self, body: Bytes, deadline: u64, wake: impl Fn()) -> Answer {
+    /// Hands an event over to the environment, which is woken before, once it asks for one; what its answer comes over.
+    ///
+    /// # Cancel safety
+    /// Dropping it hands nothing over.
+    pub(super) async fn hand_over(
+        &self,
+        body: Bytes,
+        deadline: u64,
+        wake: impl Fn(),
+    ) -> oneshot::Receiver<Answer> {
         loop {
             if self.ready().await.is_err() {
                 return std::future::pending().await;
             }
-            let Some(answered) = self.hand_over(&body, deadline, &wake) else { continue };
-            if let Ok(answer) = answered.await {
-                return answer;
+            if let Some(answered) = self.try_hand_over(&body, deadline, &wake) {
+                return answered;
             }
         }
     }
 
     /// Hands an event over; not if whoever asked for one is gone, and may ask again.
-    fn hand_over(&self, body: &Bytes, deadline: u64, wake: impl Fn()) -> Option<oneshot::Receiver<Answer>> {
+    fn try_hand_over(
+        &self,
+        body: &Bytes,
+        deadline: u64,
+        wake: impl Fn(),
+    ) -> Option<oneshot::Receiver<Answer>> {
         let mut state = self.lock();
         let asking = state.asking.take()?;
         wake();
@@ -114,6 +125,14 @@ impl Exchange {
         event
     }
 
+    /// Somebody who asked for an event is gone. If nobody else asks, the environment has to `wake` to do so.
+    pub(super) fn left(&self, wake: impl FnOnce()) {
+        let mut state = self.lock();
+        if state.asking.take_if(|asking| asking.is_closed()).is_some() {
+            wake();
+        }
+    }
+
     /// The environment answers an event. False where that one does not wait for an answer.
     pub(super) fn answer(&self, request: u64, answer: Answer) -> bool {
         match self.lock().running.take_if(|(running, _)| *running == request) {
@@ -126,9 +145,14 @@ impl Exchange {
         }
     }
 
-    /// The environment cannot initialise.
-    pub(super) fn fail(&self, said: Bytes) {
-        self.lock().failed = Some(said);
+    /// The environment cannot initialise. False where it has done so already.
+    pub(super) fn fail(&self, said: Bytes) -> bool {
+        let mut state = self.lock();
+        if state.asking.is_some() || state.requests > 0 {
+            return false;
+        }
+        state.failed = Some(said);
         self.idle.notify_one();
+        true
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use faas_core::sandbox::{InitError, SandboxFactory, Shape};
-use faas_core::{ActionSpec, Entropy, Error, ErrorKind};
+use faas_core::{ActionSpec, Entropy, Error, ErrorKind, Outcome};
 
 use super::environment::Environment;
 use super::program::Program;
@@ -29,6 +29,18 @@ impl Site {
 
 fn unavailable(text: &str, source: std::io::Error) -> Error {
     Error::new(ErrorKind::Unavailable, format!("{text}: {source}")).with_source(source).temporary(true)
+}
+
+/// Why a program did not start: mostly there is a lack of something, but some are none that can.
+fn not_started(source: std::io::Error) -> InitError {
+    let text = "the program of a function cannot be started";
+    match source.kind() {
+        // No format of programs, and no loader of the one that the program asks for.
+        std::io::ErrorKind::NotFound | std::io::ErrorKind::PermissionDenied => {}
+        _ if source.raw_os_error() == Some(rustix::io::Errno::NOEXEC.raw_os_error()) => {}
+        _ => return unavailable(text, source).into(),
+    }
+    InitError::Action { outcome: Outcome::init_failed(&format!("{text}: {source}")), logs: Vec::new() }
 }
 
 /// Makes the environments of a backend.
@@ -106,8 +118,8 @@ impl SandboxFactory for LambdaFactory {
         let place = place.map_err(|source| unavailable("no port of loopback can be listened at", source))?;
         let arn = format!("arn:aws:lambda:local:000000000000:function:{}", function.name);
         let variables = variables(function, place.address.to_string());
-        let environment = Environment::start(&stem.0, variables, arn, self.freezes)
-            .map_err(|source| unavailable("the program of a function cannot be started", source))?;
+        let environment = Environment::start(&stem.0, variables, arn, self.freezes, spec.limits.logs)
+            .map_err(not_started)?;
         let api = place.serve(&environment);
         let sandbox = LambdaSandbox::new(Arc::clone(&self.site), environment, api, Arc::clone(spec));
         sandbox.initialised().await?;
@@ -128,6 +140,7 @@ impl SandboxFactory for LambdaFactory {
 fn variables(function: Function, address: String) -> BTreeMap<String, String> {
     let Function { name, memory, mut variables, .. } = function;
     let fixed = [
+        ("AWS_DEFAULT_REGION", "local".to_owned()),
         ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", memory.to_string()),
         ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST".to_owned()),
         ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand".to_owned()),

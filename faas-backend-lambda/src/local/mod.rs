@@ -4,6 +4,7 @@ mod builder;
 mod environment;
 mod exchange;
 mod factory;
+mod lifeline;
 mod printed;
 mod program;
 mod runtime_api;

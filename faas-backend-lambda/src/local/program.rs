@@ -23,12 +23,15 @@ impl Program {
     /// Unpacks the program of an artifact.
     ///
     /// # Errors
-    /// As from [`Artifact::bytes`]; `InvalidArgument` for a zip that is none, and for one without a program.
+    /// As from [`Artifact::bytes`]; `InvalidArgument` for a zip that is none, and for one without a program;
+    /// `Unsupported` for a program of another architecture.
     pub(super) fn unpack(artifact: &Artifact) -> Result<Self, Error> {
-        let program = program(artifact.bytes()?).map_err(|problem| {
-            let text = format!("{}: {problem}", artifact.path.display());
-            Error::new(ErrorKind::InvalidArgument, text)
-        })?;
+        let of = |kind, problem| Error::new(kind, format!("{}: {problem}", artifact.path.display()));
+        let architecture = artifact.manifest.architecture.as_deref();
+        check_architecture(architecture).map_err(|problem| of(ErrorKind::Unsupported, problem))?;
+        let program = program(artifact.bytes()?)
+            .and_then(|program| check_elf(&program).map(|()| program))
+            .map_err(|problem| of(ErrorKind::InvalidArgument, problem))?;
         sealed(&program).map(Self).map_err(|source| {
             let text = format!("the program cannot be kept in memory: {source}");
             Error::new(ErrorKind::Unavailable, text).with_source(source)
@@ -41,19 +44,61 @@ impl Program {
     }
 }
 
+/// Lambda's name of the architecture that programs run on here, and its number in their headers. Source: ELF's `e_machine`.
+const HERE: (&str, u16) = match cfg!(target_arch = "aarch64") {
+    true => ("arm64", 183),
+    false => ("x86_64", 62),
+};
+
+fn check_architecture(architecture: Option<&str>) -> Result<(), String> {
+    match architecture {
+        Some(other) if other != HERE.0 => Err(format!(
+            "it is for {other}, and this machine runs {here}: `cargo faas build --backend lambda --arch {here}` makes one",
+            here = HERE.0
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Checks that it is a program that can be started here. Lambda itself would start a script as well.
+fn check_elf(program: &[u8]) -> Result<(), String> {
+    let Some((header, _)) = program.split_first_chunk::<20>() else {
+        return Err(format!("`{BOOTSTRAP}` is no program: it has {} bytes", program.len()));
+    };
+    if !header.starts_with(b"\x7fELF") {
+        return Err(format!("`{BOOTSTRAP}` is no program: it does not begin as an ELF file does"));
+    }
+    let machine = u16::from_le_bytes([header[18], header[19]]);
+    // 64 bits, the lesser byte first.
+    if header[4..6] != [2, 1] || machine != HERE.1 {
+        let text = format!(
+            "`{BOOTSTRAP}` is a program for another machine ({machine} in its header), not for {}",
+            HERE.0
+        );
+        return Err(text);
+    }
+    Ok(())
+}
+
 /// The program in a zip, or what is wrong with that.
 fn program(zip: Vec<u8>) -> Result<Vec<u8>, String> {
     let mut archive =
         zip::ZipArchive::new(Cursor::new(zip)).map_err(|error| format!("it is no zip: {error}"))?;
-    let mut entry = archive
+    let too_large =
+        |what: &str| Err(format!("{what} has more than the {LARGEST} bytes that AWS Lambda allows"));
+    if archive.decompressed_size().is_some_and(|size| size > u128::from(LARGEST)) {
+        return too_large("what is in it");
+    }
+    let entry = archive
         .by_name(BOOTSTRAP)
         .map_err(|error| format!("it has no file `{BOOTSTRAP}` that can be read: {error}"))?;
-    if entry.size() > LARGEST {
-        return Err(format!("`{BOOTSTRAP}` has {} bytes, and AWS Lambda allows {LARGEST}", entry.size()));
-    }
     let mut program = Vec::new();
-    let read = entry.by_ref().take(LARGEST + 1).read_to_end(&mut program);
+    // Its size is only what the zip says.
+    let read = entry.take(LARGEST + 1).read_to_end(&mut program);
     read.map_err(|error| format!("`{BOOTSTRAP}` is damaged: {error}"))?;
+    if program.len() as u64 > LARGEST {
+        return too_large("`bootstrap`");
+    }
     Ok(program)
 }
 

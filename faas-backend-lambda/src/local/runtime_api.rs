@@ -9,11 +9,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use faas_core::guest::lambda::wire::MAX_MESSAGE;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{HeaderName, Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -28,8 +28,8 @@ use super::exchange::{Answer, Event};
 /// What every path begins with.
 const VERSION: &str = "/2018-06-01/runtime/";
 
-/// The most of an error that is read, in bytes. Arbitrary.
-const MAX_ERROR: usize = 256 << 10;
+/// How many connections a program has at once; further ones wait, so that it cannot use up its host's files. Arbitrary.
+const CONNECTIONS: usize = 64;
 
 /// A place for the server of an environment that is about to be made.
 pub(super) struct Place {
@@ -64,6 +64,9 @@ async fn serve(listener: TcpListener, environment: Weak<Environment>) {
     // Dropped with this task, and the connections with it.
     let mut connections = JoinSet::new();
     loop {
+        while connections.len() >= CONNECTIONS {
+            connections.join_next().await;
+        }
         match listener.accept().await {
             Ok((connection, _)) => {
                 connections.spawn(attend(connection, Weak::clone(&environment)));
@@ -101,24 +104,42 @@ async fn answer(request: Request<Incoming>, environment: &Environment) -> Respon
     let steps: Vec<&str> = steps.split('/').collect();
     match (&parts.method, steps.as_slice()) {
         (&Method::GET, ["invocation", "next"]) => next(environment).await,
-        (&Method::POST, ["invocation", request, "response"]) => respond(environment, request, body).await,
-        (&Method::POST, ["invocation", request, "error"]) => match read(body, MAX_ERROR).await {
+        (&Method::POST, ["invocation", request, "response"]) => match read(body).await {
+            Ok(body) => take(environment, request, Answer::Response(body)),
+            Err(unread) => unanswered(environment, request, &unread),
+        },
+        (&Method::POST, ["invocation", request, "error"]) => match read(body).await {
             Ok(body) => take(environment, request, Answer::Error(body)),
-            Err(_) => unreadable(),
+            Err(unread) => unanswered(environment, request, &unread),
         },
-        (&Method::POST, ["init", "error"]) => match read(body, MAX_ERROR).await {
-            Ok(body) => {
-                environment.exchange.fail(body);
-                accepted()
+        (&Method::POST, ["init", "error"]) => {
+            match read(body).await.map(|body| environment.exchange.fail(body)) {
+                Ok(true) => accepted(),
+                Ok(false) => refusal(
+                    StatusCode::FORBIDDEN,
+                    "InvalidStateTransition",
+                    "the environment is initialised already",
+                ),
+                Err(_) => unreadable(),
             }
-            Err(_) => unreadable(),
-        },
+        }
         _ => refusal(StatusCode::NOT_FOUND, "InvalidPath", "the Runtime API has no such path and method"),
+    }
+}
+
+/// Whoever asks for an event, as long as it waits for one.
+struct Asker<'a>(&'a Environment);
+
+impl Drop for Asker<'_> {
+    fn drop(&mut self) {
+        self.0.exchange.left(|| self.0.thaw());
     }
 }
 
 /// Waits for an event and hands it over.
 async fn next(environment: &Environment) -> Response<Full<Bytes>> {
+    // Dropped after what is asked for: the program may hang up, and ask again over another connection.
+    let _asker = Asker(environment);
     let asked = environment.exchange.ask(|| environment.freeze());
     let Ok(event) = asked.await else {
         return refusal(StatusCode::GONE, "Superseded", "the environment has asked for an event again");
@@ -138,15 +159,15 @@ async fn next(environment: &Environment) -> Response<Full<Bytes>> {
     response
 }
 
-async fn respond(environment: &Environment, request: &str, body: Incoming) -> Response<Full<Bytes>> {
-    match read(body, MAX_MESSAGE).await {
-        Ok(body) => take(environment, request, Answer::Response(body)),
-        Err(Unread::TooLarge) => {
+/// An answer that was not read. One that is too large is none, and nobody waits for another one.
+fn unanswered(environment: &Environment, request: &str, unread: &Unread) -> Response<Full<Bytes>> {
+    match unread {
+        Unread::TooLarge => {
             take(environment, request, Answer::TooLarge);
             let text = format!("an answer may have {MAX_MESSAGE} bytes");
             refusal(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", &text)
         }
-        Err(Unread::Broken) => unreadable(),
+        Unread::Broken => unreadable(),
     }
 }
 
@@ -164,12 +185,19 @@ enum Unread {
     Broken,
 }
 
-async fn read(body: Incoming, most: usize) -> Result<Bytes, Unread> {
-    match Limited::new(body, most).collect().await {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(Unread::TooLarge),
-        Err(_) => Err(Unread::Broken),
+/// Reads a body to its end, even if it is too large: whoever sends it listens to nothing before.
+async fn read(mut body: Incoming) -> Result<Bytes, Unread> {
+    let (mut read, mut length) = (BytesMut::new(), 0_usize);
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|_| Unread::Broken)?.into_data() else { continue };
+        length = length.saturating_add(data.len());
+        if length <= MAX_MESSAGE {
+            read.extend_from_slice(&data);
+        } else {
+            read = BytesMut::new();
+        }
     }
+    if length > MAX_MESSAGE { Err(Unread::TooLarge) } else { Ok(read.freeze()) }
 }
 
 fn accepted() -> Response<Full<Bytes>> {

@@ -6,12 +6,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use faas_core::activation::Usage;
 use faas_core::context::Host;
+use faas_core::guest::Reply;
 use faas_core::guest::lambda::wire::MAX_MESSAGE;
-use faas_core::guest::{NO_ACTIVATION, Reply};
 use faas_core::log::LogLine;
 use faas_core::outcome::MAX_RESULT;
 use faas_core::sandbox::{InitError, RunOutput, Sandbox};
-use faas_core::{ActionSpec, Error, ErrorKind, Invocation, Outcome};
+use faas_core::{ActionSpec, Error, ErrorKind, Invocation, Outcome, Status};
 use tokio::time::timeout;
 
 use super::environment::Environment;
@@ -26,8 +26,14 @@ const GRACE: Duration = Duration::from_millis(250);
 /// How late a timeout may come: that, and what it takes to kill a program.
 pub(super) const LATEST: Duration = GRACE.saturating_add(Duration::from_millis(750));
 
+/// How long a program that has answered may take to ask for the next event. Arbitrary: it has nothing else to do.
+const ASKING: Duration = Duration::from_secs(5);
+
 /// How long a program may take to tell what came of its initialisation, once it has asked for events. Arbitrary.
 const PROBING: Duration = Duration::from_secs(10);
+
+/// Why a program was not initialised that does not know what it is asked.
+const FOREIGN: &str = "the answer of its program is none of this library's";
 
 /// An environment that is bound to one action.
 pub(super) struct LambdaSandbox {
@@ -40,8 +46,12 @@ pub(super) struct LambdaSandbox {
 /// What became of an event.
 enum Fate {
     Answered(Answer),
+    /// The program ended without an answer.
     Exited,
+    /// There was no answer in time.
     Late,
+    /// It was never handed over, for this reason.
+    Untaken(&'static str),
 }
 
 /// What came of an initialisation.
@@ -68,7 +78,6 @@ impl LambdaSandbox {
     /// # Errors
     /// `InitError::Action` when it failed; `SandboxLost`, temporary, when the program takes no work.
     pub(super) async fn initialised(&self) -> Result<(), InitError> {
-        self.environment.printed.begin(NO_ACTIVATION, self.spec.limits.logs);
         let reply = match self.initialisation().await? {
             Initialised::Well => {
                 self.environment.printed.end();
@@ -87,6 +96,8 @@ impl LambdaSandbox {
         let limit = self.spec.limits.timeout;
         let said = |said: &[u8]| Initialised::Silently(Outcome::init_failed(&Failure::read(said).text()));
         let ready = tokio::select! {
+            // A program that says why it ends is heard.
+            biased;
             ready = timeout(limit + GRACE, self.environment.exchange.ready()) => ready,
             () = self.environment.exited() => return Ok(Initialised::Silently(Outcome::exited_in_init())),
         };
@@ -95,39 +106,56 @@ impl LambdaSandbox {
             Ok(Err(error)) => return Ok(said(&error)),
             Err(_) => return Ok(Initialised::Silently(Outcome::init_timed_out(limit))),
         }
-        Ok(match self.exchange(message::probe(), PROBING).await {
+        let foreign = || Initialised::Silently(Outcome::init_failed(FOREIGN));
+        Ok(match self.exchange(message::probe(), PROBING, || {}).await {
             Fate::Answered(Answer::Response(body)) => match message::heard(&body) {
                 Heard::Ran(..) => Initialised::Well,
                 Heard::Uninitialized(_, reply) => Initialised::Badly(reply),
-                Heard::Garbage(outcome) => Initialised::Silently(outcome),
+                Heard::Garbage(_) => foreign(),
                 Heard::Refused(reason) => return Err(lost(&reason)),
             },
             Fate::Answered(Answer::Error(error)) => said(&error),
-            Fate::Answered(Answer::TooLarge | Answer::Skipped) | Fate::Exited => {
-                Initialised::Silently(Outcome::exited_in_init())
-            }
+            Fate::Answered(Answer::TooLarge | Answer::Skipped) => foreign(),
+            Fate::Exited | Fate::Untaken(_) => Initialised::Silently(Outcome::exited_in_init()),
             Fate::Late => Initialised::Silently(Outcome::init_timed_out(limit)),
         })
     }
 
-    /// Hands an event over and waits for what comes of it, no longer than that.
-    async fn exchange(&self, event: Bytes, limit: Duration) -> Fate {
+    /// Hands an event over and waits for what comes of it, no longer than that. It is handed over after `before`, while the
+    /// program has nothing to do.
+    async fn exchange(&self, event: Bytes, limit: Duration, before: impl Fn() + Send + Sync) -> Fate {
         let environment = &*self.environment;
         let deadline = self.site.entropy().wall_clock().after(limit).millis();
-        let call = environment.exchange.call(event, deadline, || environment.thaw());
+        let wake = || {
+            before();
+            environment.thaw();
+        };
+        let handing_over = environment.exchange.hand_over(event, deadline, wake);
+        let answered = tokio::select! {
+            biased;
+            () = environment.exited() => return Fate::Untaken("its program has ended"),
+            answered = timeout(ASKING.min(limit), handing_over) => answered,
+        };
+        let Ok(answered) = answered else {
+            return Fate::Untaken("its program does not ask for events any more");
+        };
         tokio::select! {
             biased;
-            answer = call => Fate::Answered(answer),
+            Ok(answer) = answered => Fate::Answered(answer),
             () = environment.exited() => Fate::Exited,
             () = tokio::time::sleep(limit) => Fate::Late,
         }
     }
 
-    /// The output of a run that its program did not reply to. The program is ended first: only then is it known what it
-    /// printed.
+    /// The output of a run that its program did not reply to. One that is not to be used again is ended first: only then
+    /// is it known what it printed.
     async fn silent(&self, outcome: Outcome) -> RunOutput {
+        let printed = &self.environment.printed;
+        if outcome.status() != Status::DeveloperError {
+            return done(outcome, printed.so_far());
+        }
         self.environment.end().await;
-        done(outcome, self.environment.printed.rest().await)
+        done(outcome, printed.rest().await)
     }
 }
 
@@ -142,12 +170,14 @@ fn done(outcome: Outcome, logs: Vec<LogLine>) -> RunOutput {
 impl Sandbox for LambdaSandbox {
     async fn run(&self, invocation: &Invocation) -> Result<RunOutput, Error> {
         let limits = &self.spec.limits;
-        self.environment.printed.begin(invocation.id, limits.logs);
         let event = message::event(&self.spec, invocation, self.site.entropy().random());
-        let answer = match self.exchange(event, limits.timeout + GRACE).await {
+        // What it printed since its last answer is nobody's.
+        let begin = || self.environment.printed.begin(invocation.id, limits.logs);
+        let answer = match self.exchange(event, limits.timeout + GRACE, begin).await {
             Fate::Answered(answer) => answer,
             Fate::Exited => return Ok(self.silent(Outcome::exited()).await),
             Fate::Late => return Ok(self.silent(Outcome::timed_out(limits.timeout)).await),
+            Fate::Untaken(reason) => return Err(lost(reason)),
         };
         let output = match answer {
             Answer::Response(body) => match message::heard(&body) {
