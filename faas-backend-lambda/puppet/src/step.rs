@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::io::{self, Write};
 use std::process::{Command, exit};
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -33,6 +33,8 @@ pub(crate) enum Step {
     /// Have a thread print this without end.
     Babble(String),
     Wait(u64),
+    /// Compute for so many microseconds.
+    Busy(u64),
     Exit(i32),
     Abort,
     Hang,
@@ -116,6 +118,10 @@ impl Player {
                 });
             }
             Step::Wait(ms) => std::thread::sleep(Duration::from_millis(*ms)),
+            Step::Busy(us) => {
+                let begun = Instant::now();
+                while begun.elapsed() < Duration::from_micros(*us) {}
+            }
             Step::Exit(code) => exit(*code),
             Step::Abort => std::process::abort(),
             Step::Hang => std::thread::sleep(Duration::from_secs(3600)),
