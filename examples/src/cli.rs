@@ -97,7 +97,10 @@ mod tests {
         assert_eq!(backend.info().name, "here");
         let refused = parse(&["--backend", "mainframe:ibm?x=1"]).unwrap().backend().await;
         let error = refused.err().expect("refused");
-        assert_eq!(error.message(), "no backend is named 'mainframe'; known: docker, local, wasm");
+        assert_eq!(
+            error.message(),
+            "no backend is named 'mainframe'; known: docker, lambda, lambda-local, local, wasm"
+        );
     }
 
     #[cfg(not(feature = "wasm"))]
