@@ -1,6 +1,6 @@
 //! The inside of an AWS Lambda function: the program `bootstrap` of the runtime `provided.al2023`.
 //!
-//! [`guest_lambda!`](crate::guest_lambda) makes the program; `cargo faas build` writes the crate that calls it. Lambda's
+//! The macro `guest_lambda!` makes the program; `cargo faas build` writes the crate that calls it. Lambda's
 //! Runtime API is spoken by the crate `lambda_runtime`; what a host of this library and a function tell each other
 //! within its events is in [`wire`].
 //!
