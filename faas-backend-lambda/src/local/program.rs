@@ -105,7 +105,10 @@ fn program(zip: Vec<u8>) -> Result<Vec<u8>, String> {
 fn sealed(program: &[u8]) -> io::Result<File> {
     let mut file = File::from(memfd_create(BOOTSTRAP, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?);
     file.write_all(program)?;
-    fcntl_add_seals(&file, SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+    // Not `WRITE`, which fails while the kernel happens to move one of the pages. Nothing maps the file
+    // yet, so the two say the same.
+    let seals = SealFlags::FUTURE_WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;
+    fcntl_add_seals(&file, seals)?;
     // A file that is open for writing cannot be started.
     File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
