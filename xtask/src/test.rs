@@ -16,9 +16,9 @@ use crate::{fuzz, rules, tools};
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// First get what is missing: toolchain components by rustup, cargo-deny into `target/tools`,
-    /// compilers for Wasm by rustup or as Debian's packages, and a container engine as Debian's
-    /// package, of which one is started for the tests where none runs.
+    /// First get what is missing: toolchain components by rustup, cargo-deny and the emulators of AWS
+    /// Lambda into `target/tools`, compilers for Wasm by rustup or as Debian's packages, and a
+    /// container engine as Debian's package, of which one is started for the tests where none runs.
     #[arg(long)]
     install: bool,
     /// Count a skip as a failure; also on when the environment says CI=true.

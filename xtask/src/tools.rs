@@ -4,6 +4,7 @@ mod apt;
 mod c_to_wasm;
 mod cxx;
 mod docker;
+mod lambda;
 mod rust_to_wasm;
 
 use std::path::{Path, PathBuf};
@@ -68,12 +69,19 @@ pub(crate) fn engine() -> Result<PathBuf, String> {
     docker::program()
 }
 
-/// What is missing of the compilers for Wasm. Tests that need one skip themselves; this is the loud part, before
-/// they do.
+/// What is missing of the compilers for Wasm and of Lambda's emulators. Tests that need one skip themselves; this is the
+/// loud part, before they do.
 pub(crate) fn announce(workspace: &Workspace) {
-    for missing in [rust_to_wasm::missing(workspace), c_to_wasm::missing(workspace)].into_iter().flatten() {
+    let missing =
+        [rust_to_wasm::missing(workspace), c_to_wasm::missing(workspace), lambda::missing(workspace)];
+    for missing in missing.into_iter().flatten() {
         println!("MISSING {missing}; --install gets it");
     }
+}
+
+/// Tells tests where the tools are that they are not to look for themselves.
+pub(crate) fn tell(workspace: &Workspace, command: &mut Command) {
+    lambda::tell(workspace, command);
 }
 
 /// Gets every tool that is missing; one that cannot be had fails, and the others are still tried.
@@ -92,6 +100,7 @@ pub(crate) fn install(workspace: &Workspace) -> Result<Outcome> {
     outcome.merge(c_to_wasm::install(workspace));
     outcome.merge(cxx::install());
     outcome.merge(docker::install());
+    outcome.merge(lambda::install(workspace));
     Ok(outcome)
 }
 

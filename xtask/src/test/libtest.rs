@@ -26,6 +26,7 @@ pub(crate) fn tests(workspace: &Workspace, start: bool) -> Result<Outcome> {
     }
     let mut command = cargo_test(workspace, &["--lib", "--bins", "--tests"]);
     command.env("FAAS_TRANSCRIPTS", transcripts);
+    tools::tell(workspace, &mut command);
     match engine {
         Ok(engine) => {
             engine.tell(&mut command);
