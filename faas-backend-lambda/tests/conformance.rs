@@ -6,6 +6,12 @@ use faas_core::ErrorKind;
 use faas_testkit::backend_suite::BackendSubject;
 use faas_testkit::conformance;
 
+#[cfg(all(feature = "aws", unix))]
+#[path = "cloud/mod.rs"]
+mod cloud;
+#[cfg(all(feature = "aws", unix))]
+mod emulator;
+
 /// The artifact of the testkit's fixtures, or why there is no compiler for it.
 fn fixtures() -> Result<PathBuf, String> {
     match faas_build::lambda!("../faas-testkit") {
@@ -25,5 +31,38 @@ mod local {
     async fn backend() -> Result<LambdaLocalBackend, String> {
         let fixtures = fixtures()?;
         Ok(LambdaLocalBackend::builder().artifact(fixtures).build().expect("a backend of the fixtures"))
+    }
+}
+
+#[cfg(all(feature = "aws", unix))]
+mod emulated {
+    use std::sync::Arc;
+
+    use faas_backend_lambda::LambdaBackend;
+
+    use super::cloud::Cloud;
+    use super::emulator::Fleet;
+    use super::{BackendSubject, conformance, fixtures};
+
+    conformance!(BackendSubject::where_present("lambda", backend), ran = 110, skipped = 20);
+
+    /// A backend at a service whose functions run at the emulator.
+    async fn backend() -> Result<LambdaBackend, String> {
+        let (fixtures, fleet) = (fixtures()?, Fleet::new()?);
+        let cloud = Cloud::start(move |invoked| {
+            let fleet = Arc::clone(&fleet);
+            Box::pin(async move { fleet.run(invoked).await })
+        });
+        // It ends with the runtime of the test.
+        let cloud = Box::leak(Box::new(cloud.await));
+        let backend = LambdaBackend::builder()
+            .artifact(fixtures)
+            .endpoint(cloud.endpoint())
+            .region("eu-west-1")
+            .credentials("AKIDEXAMPLE", "a-secret", None)
+            .role("arn:aws:iam::123456789012:role/functions")
+            .provisioned_concurrency(true)
+            .emulated(true);
+        Ok(backend.build().expect("a backend of the fixtures"))
     }
 }
