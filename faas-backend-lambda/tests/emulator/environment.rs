@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufStream};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
@@ -17,6 +17,8 @@ pub(crate) struct Environment {
     port: u16,
     number: usize,
     child: Child,
+    /// To the emulator, once there was an event.
+    connection: Option<BufStream<TcpStream>>,
 }
 
 /// How a run ended without an answer.
@@ -41,15 +43,20 @@ impl Environment {
         command.env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", invoked.memory.to_string());
         command.env("AWS_LAMBDA_INITIALIZATION_TYPE", made_for);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        Self { port, number, child: command.spawn().unwrap() }
+        Self { port, number, child: command.spawn().unwrap(), connection: None }
     }
 
     /// Has it run an event.
     pub(crate) async fn run(&mut self, invoked: &Invoked) -> Result<Bytes, Ended> {
         let limit = Duration::from_secs(invoked.timeout);
-        let function = name(self.number);
+        if self.connection.is_none() {
+            let connection = TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
+            connection.set_nodelay(true).unwrap();
+            self.connection = Some(BufStream::new(connection));
+        }
+        let connection = self.connection.as_mut().unwrap();
         tokio::select! {
-            answer = post(self.port, &function, &invoked.payload) => answer,
+            answer = post(connection, &name(self.number), &invoked.payload) => answer,
             ended = self.child.wait() => Err(Ended::Exited(ended.unwrap().to_string())),
             () = tokio::time::sleep(limit) => {
                 self.child.start_kill().unwrap();
@@ -60,24 +67,33 @@ impl Environment {
 }
 
 /// Sends an event to the emulator, and waits for what the program answers.
-async fn post(port: u16, function: &str, event: &Bytes) -> Result<Bytes, Ended> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+async fn post(
+    connection: &mut BufStream<TcpStream>,
+    function: &str,
+    event: &Bytes,
+) -> Result<Bytes, Ended> {
     let head = format!(
-        "POST /2015-03-31/functions/{function}/invocations HTTP/1.1\r\nhost: emulator\r\nconnection: close\r\n\
-         content-length: {}\r\n\r\n",
+        "POST /2015-03-31/functions/{function}/invocations HTTP/1.1\r\nhost: emulator\r\ncontent-length: {}\r\n\r\n",
         event.len()
     );
-    stream.write_all(head.as_bytes()).await.unwrap();
-    stream.write_all(event).await.unwrap();
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await.unwrap();
-    let answer = Bytes::from(answer);
-    let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap();
-    let head = std::str::from_utf8(&answer[..end]).unwrap().to_ascii_lowercase();
-    let body = answer.slice(end + 4..);
-    assert!(!head.contains("transfer-encoding"), "{head}");
-    match head.split(' ').nth(1) {
-        Some("200") => Ok(body),
-        _ => Err(Ended::Failed(body)),
+    connection.write_all(head.as_bytes()).await.unwrap();
+    connection.write_all(event).await.unwrap();
+    connection.flush().await.unwrap();
+    let (mut is_good, mut length) = (None, 0);
+    loop {
+        let mut line = String::new();
+        assert!(connection.read_line(&mut line).await.unwrap() > 0, "the emulator hung up");
+        let line = line.trim_end().to_ascii_lowercase();
+        assert!(!line.starts_with("transfer-encoding"), "{line}");
+        if is_good.is_none() {
+            is_good = Some(line.split(' ').nth(1) == Some("200"));
+        } else if let Some(told) = line.strip_prefix("content-length:") {
+            length = told.trim().parse().unwrap();
+        } else if line.is_empty() {
+            break;
+        }
     }
+    let mut body = vec![0; length];
+    connection.read_exact(&mut body).await.unwrap();
+    if is_good == Some(true) { Ok(body.into()) } else { Err(Ended::Failed(body.into())) }
 }

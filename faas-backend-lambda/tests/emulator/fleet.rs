@@ -27,7 +27,7 @@ impl Fleet {
     /// Runs a function once, and tells what AWS would.
     pub(crate) async fn run(&self, invoked: Invoked) -> Reply {
         let idle = self.idle.lock().unwrap().get_mut(&invoked.revision).and_then(Vec::pop);
-        let mut environment = idle.unwrap_or_else(|| self.start(&invoked));
+        let mut environment = idle.unwrap_or_else(|| start(self.port, &program(&invoked), &invoked));
         match environment.run(&invoked).await {
             Ok(payload) => {
                 self.idle.lock().unwrap().entry(invoked.revision).or_default().push(environment);
@@ -48,13 +48,14 @@ impl Fleet {
             }
         }
     }
+}
 
-    fn start(&self, invoked: &Invoked) -> Environment {
-        static STARTED: AtomicUsize = AtomicUsize::new(0);
-        let number = STARTED.fetch_add(1, Ordering::Relaxed);
-        assert!(number < NAMES, "there were {number} environments, and the emulator knows no more names");
-        Environment::start(self.port, number, &program(invoked), invoked)
-    }
+/// Starts one more environment.
+pub(crate) fn start(port: u16, program: &Path, invoked: &Invoked) -> Environment {
+    static STARTED: AtomicUsize = AtomicUsize::new(0);
+    let number = STARTED.fetch_add(1, Ordering::Relaxed);
+    assert!(number < NAMES, "there were {number} environments, and the emulator knows no more names");
+    Environment::start(port, number, program, invoked)
 }
 
 /// The program of a zip, unpacked once.

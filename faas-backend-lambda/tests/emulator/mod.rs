@@ -5,6 +5,8 @@
 //! emulator does not do, and AWS does, is done here: starting environments, ending them at the function's timeout, and
 //! telling of one that has exited.
 
+#![allow(dead_code, unused_imports, reason = "each test binary uses its own part of it")]
+
 mod environment;
 mod fleet;
 
@@ -14,7 +16,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-pub(crate) use self::fleet::Fleet;
+pub(crate) use self::environment::{Ended, Environment};
+pub(crate) use self::fleet::{Fleet, start};
 
 /// The variable that names the program.
 const VARIABLE: &str = "FAAS_CARGO_LAMBDA";
