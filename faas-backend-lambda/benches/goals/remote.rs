@@ -46,7 +46,7 @@ pub(crate) fn lambda_overhead(artifact: &Path) {
         .emulated(true);
     let app = runtime.block_on(app(Arc::new(backend.build().unwrap()), echo()));
     let client = runtime.block_on(client(&cloud.endpoint()));
-    runtime.block_on(app.invoke("echo", ())).unwrap();
+    assert!(runtime.block_on(app.invoke("echo", ())).unwrap().outcome.is_success());
     let function = function.get().expect("the name of the function");
     let event = bare::event(&echo());
     let per_call = |begun: Instant| begun.elapsed().as_nanos() as f64 / BLOCK as f64;

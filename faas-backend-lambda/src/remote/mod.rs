@@ -270,6 +270,9 @@ impl Backend for LambdaBackend {
     }
 
     async fn health(&self) -> Health {
+        if let Err(closed) = self.check_open() {
+            return Health { problem: Some(closed.message().to_owned()), pool: None };
+        }
         let call = self.aws().await.lambda.get_account_settings();
         let problem =
             match call.send().await.map_err(|error| of_call("ask for the account's settings", &error)) {

@@ -55,8 +55,9 @@ impl Environment {
             self.connection = Some(BufStream::new(connection));
         }
         let connection = self.connection.as_mut().unwrap();
+        let function = name(self.number);
         tokio::select! {
-            answer = post(connection, &name(self.number), &invoked.payload) => answer,
+            answer = post(connection, &function, &invoked.payload) => answer,
             ended = self.child.wait() => Err(Ended::Exited(ended.unwrap().to_string())),
             () = tokio::time::sleep(limit) => {
                 self.child.start_kill().unwrap();
@@ -67,11 +68,7 @@ impl Environment {
 }
 
 /// Sends an event to the emulator, and waits for what the program answers.
-async fn post(
-    connection: &mut BufStream<TcpStream>,
-    function: &str,
-    event: &Bytes,
-) -> Result<Bytes, Ended> {
+async fn post(connection: &mut BufStream<TcpStream>, function: &str, event: &Bytes) -> Result<Bytes, Ended> {
     let head = format!(
         "POST /2015-03-31/functions/{function}/invocations HTTP/1.1\r\nhost: emulator\r\ncontent-length: {}\r\n\r\n",
         event.len()
