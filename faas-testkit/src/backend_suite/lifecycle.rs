@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use faas_core::activation::Version;
+use faas_core::backend::Cancel;
 use faas_core::store::{ActivationQuery, Expect};
 use faas_core::{Deployment, ErrorKind, Status};
 use serde_json::json;
@@ -165,7 +166,8 @@ pub async fn a_left_cold_start_leaks_nothing(subject: &BackendSubject) -> Vec<En
     stage.close().await
 }
 
-/// Each invocation whose caller left has a record all the same.
+/// Each invocation whose caller left has a record all the same. What its run used is known unless the backend declares
+/// that it goes on.
 pub async fn a_left_invocation_has_a_record(subject: &BackendSubject) -> Vec<Entry> {
     let stage = Stage::new(subject).await;
     let left = timeout(Duration::from_millis(150), stage.try_invoke("sleep", Sleep::Await(20_000))).await;
@@ -175,7 +177,8 @@ pub async fn a_left_invocation_has_a_record(subject: &BackendSubject) -> Vec<Ent
         .await;
     let record = stage.app.activations(&query).await.expect("a list").remove(0);
     assert_ne!(record.status(), Status::Success);
-    stage.note(Entry { billed_at_least_ms: None, ..Entry::from(&*record) });
+    assert_eq!(record.usage_known, stage.backend.info().capability.cancel != Cancel::Abandons);
+    stage.note(Entry { billed_at_least_ms: None, usage_known: None, ..Entry::from(&*record) });
     stage.close().await
 }
 
