@@ -7,6 +7,7 @@ use faas_core::Error;
 use faas_core::artifact::Description;
 
 use crate::app::App;
+use crate::arch::Arch;
 use crate::artifact::Artifact;
 use crate::backend::{self, Built, Options};
 use crate::compiler::{self, Compiler, CompilerChoice};
@@ -30,13 +31,14 @@ pub struct Build {
     path: PathBuf,
     package: Option<String>,
     compiler: Option<CompilerChoice>,
+    arch: Option<Arch>,
     output: Output,
 }
 
 impl Build {
     /// A build of the crate at `path`: its folder or one within it, or its `Cargo.toml`.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), package: None, compiler: None, output: Output::default() }
+        Self { path: path.into(), package: None, compiler: None, arch: None, output: Output::default() }
     }
 
     /// The same build, of the package of that name in the workspace.
@@ -49,6 +51,12 @@ impl Build {
     /// [`CompilerChoice::from_env`] tells.
     pub fn compiler(mut self, choice: CompilerChoice) -> Self {
         self.compiler = Some(choice);
+        self
+    }
+
+    /// The same build, for that architecture of AWS Lambda; else for this machine's.
+    pub fn arch(mut self, arch: Arch) -> Self {
+        self.arch = Some(arch);
         self
     }
 
@@ -68,8 +76,10 @@ impl Build {
     /// # Errors
     /// - `NotFound`: no such backend, package or `Cargo.toml`, or no cargo.
     /// - `InvalidArgument`: the package has no library or no actions, or does not compile; what the compiler said
-    ///   is the source, unless it was printed already.
-    /// - `Unsupported`: there is no compiler for Wasm, or for static Linux programs; the message says what to install.
+    ///   is the source, unless it was printed already. Also an architecture for another backend than lambda, and a
+    ///   program that is larger than Lambda takes.
+    /// - `Unsupported`: there is no compiler for Wasm, or for static Linux programs of that architecture; the message
+    ///   says what to install.
     /// - `Internal`: files cannot be read or written.
     pub fn run(&self, backend: &str) -> Result<Artifact, Error> {
         self.build(backend).map_err(|error| error.with_operation("build"))
@@ -100,7 +110,8 @@ impl Build {
         self.ask("docker")
     }
 
-    /// The folder with the zip of the crate's program for AWS Lambda and its manifest, built if need be.
+    /// The folder with the zip of the crate's program for AWS Lambda and its manifest, built if need be. It asks nothing
+    /// of AWS: who deploys the actions uploads the zip.
     ///
     /// # Behavior
     /// As [`wasm`](Self::wasm).
@@ -144,7 +155,8 @@ impl Build {
     fn build(&self, backend: &str) -> Result<Artifact, Error> {
         let begun = Instant::now();
         let (backend, build) = backend::named(backend)?;
-        let options = Options { compiler: self.choice()?, output: self.output };
+        backend::check_arch(backend, self.arch)?;
+        let options = Options { compiler: self.choice()?, arch: self.arch, output: self.output };
         let app = App::find(&self.path, self.package.as_deref())?;
         let purpose = format!("building '{}' for {backend}", app.name);
         let lock = lock::acquire(&app.target.join("build.lock"), &purpose, self.output)?;
@@ -170,9 +182,8 @@ impl Build {
 
     /// All that decides which artifact is meant, apart from the files.
     fn key(&self, backend: &str) -> Result<String, Error> {
-        let parts =
-            (self.folder(), &self.package, backend, self.choice()?.to_string(), environment::toolchain());
-        Ok(format!("{parts:?}"))
+        let how = (backend, self.arch, self.choice()?.to_string(), environment::toolchain());
+        Ok(format!("{:?}", (self.folder(), &self.package, how)))
     }
 }
 

@@ -1,5 +1,6 @@
 //! What an artifact says of itself.
 
+use std::env;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -30,10 +31,11 @@ pub(crate) fn wasm(app: &App, _: &[u8], output: Output) -> Result<Description, E
     native::list(app, output)
 }
 
-/// The actions of a program for Linux. It is run to tell them where this is Linux; elsewhere a program for this
-/// machine is built for it.
-pub(crate) fn program(app: &App, program: &Path, output: Output) -> Result<Description, Error> {
-    if !cfg!(target_os = "linux") {
+/// The actions of a program for Linux that was compiled for `target`. It is run to tell them where this is Linux on the
+/// same architecture; elsewhere a program for this machine is built for it.
+pub(crate) fn program(app: &App, program: &Path, target: &str, output: Output) -> Result<Description, Error> {
+    let runs = cfg!(target_os = "linux") && target.split('-').next() == Some(env::consts::ARCH);
+    if !runs {
         return native::list(app, output);
     }
     let mut command = Command::new(program);

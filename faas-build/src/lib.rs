@@ -25,6 +25,9 @@
 //!    Compiling greet for x86_64-unknown-linux-musl (rustc 1.96.0)
 //!     Finished greet in 9.1 s: 3 actions, 1502 KiB, target/faas/greet/docker
 //!       Loaded faas/greet:0f9c2e17b6a84d35a1f04c7be2d86913
+//! $ cargo faas build --backend lambda --arch arm64 -p greet
+//!    Compiling greet for aarch64-unknown-linux-musl (rustc 1.96.0)
+//!     Finished greet in 14.2 s: 3 actions, 1821 KiB, target/faas/greet/lambda-arm64
 //! ```
 //!
 //! Without an engine for containers the image is loaded when its actions are deployed; `--output greet.tar` writes
@@ -93,14 +96,34 @@
 //! else, on Linux, with its own C library linked statically (`-C target-feature=+crt-static`), which needs the
 //! archive of that, as Debian's `libc6-dev` has it. Elsewhere `rustup target add` is up to the user.
 //!
+//! For AWS Lambda the same, of this machine's architecture or, by [`Build::arch`] and `--arch`, of another: with the
+//! target `<architecture>-unknown-linux-musl`, linked by the `rust-lld` of the toolchain, else with
+//! `<architecture>-unknown-linux-gnu`, linked by `<architecture>-linux-gnu-gcc`. The client for the actions' HTTP
+//! requests has C in it, which for any target but this machine's own needs a compiler: what the variable `CC_<target>`
+//! or `TARGET_CC` names, else the first on the search path of `<architecture>-linux-musl-gcc`, `musl-gcc` (for this
+//! machine's architecture), `<architecture>-linux-gnu-gcc`, and `clang` (not for x86_64). Without one for musl, this
+//! machine's own target is taken.
+//!
+//! musl is the better choice there: a GNU C library that is linked statically may ask the one of Lambda's system, which
+//! is of another version, how to look up the name of a host.
+//!
 //! # What is in an image
 //!
 //! The program `/guest` and the folder `/tmp`, and no file else; it runs as user 65534, and its labels
 //! `io.faas.package`, `io.faas.version` and `io.faas.abi` say what it is. The archive has the form of `docker save`,
 //! which `podman load` reads as well. Its tag is `faas/<crate>:<digits>` with the first half of the image's id: the
 //! same sources and the same compiler in the same place give the same bytes, and so the same tag.
+//!
+//! # What is in a zip
+//!
+//! The program `bootstrap`, and no file else, for the runtime `provided.al2023`; the manifest says for which
+//! architecture. For this machine's architecture it is in the folder `lambda`, for another one in `lambda-<architecture>`.
+//! The zip tells nothing of times and users, so that what was said of the bytes of an image holds here, too, and an
+//! unchanged function is told by the digest. A program that takes more than Lambda's 250 MiB is refused; of a zip that
+//! takes more than the 50 MiB of a direct upload it is said that a bucket is needed.
 
 mod app;
+mod arch;
 mod artifact;
 mod backend;
 mod bootstrap;
@@ -124,6 +147,7 @@ mod shim;
 mod source;
 mod watch;
 
+pub use arch::Arch;
 pub use artifact::Artifact;
 pub use build::{Build, wasm_compiler};
 pub use compiler::{COMPILER_VARIABLE, Compiler, CompilerChoice};

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use faas_build::{Build, CompilerChoice, Output};
+use faas_build::{Arch, Build, CompilerChoice, Output};
 use faas_core::{Error, ErrorKind};
 
 use crate::destination::Destination;
@@ -33,6 +33,9 @@ enum Command {
     ///
     /// For docker it becomes an image, which is loaded into the engine that is found as by the Docker backend:
     /// DOCKER_HOST, else the usual sockets of Docker and Podman. Without an engine it is loaded when it is deployed.
+    ///
+    /// For lambda it becomes a zip with a program for the runtime provided.al2023. For another architecture than this
+    /// machine's, the folder is named lambda-ARCH.
     Build {
         /// What to build for: docker, lambda or wasm.
         #[arg(long)]
@@ -40,6 +43,9 @@ enum Command {
         /// Which compilers for Wasm may be used: auto, installed (download nothing), rustup, debian.
         #[arg(long)]
         compiler: Option<CompilerChoice>,
+        /// The architecture of the functions that lambda is built for, if it is not this machine's: x86_64 or arm64.
+        #[arg(long)]
+        arch: Option<Arch>,
         /// Write the archive of the image for Docker there, as by `docker save`, and load it into no engine.
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
@@ -102,10 +108,11 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> Result<(), Error> {
     match cli.command {
-        Command::Build { backend, compiler, output, which } => {
+        Command::Build { backend, compiler, arch, output, which } => {
             let progress = which.progress();
             let build = which.build();
             let build = if let Some(choice) = compiler { build.compiler(choice) } else { build };
+            let build = if let Some(arch) = arch { build.arch(arch) } else { build };
             let destination = Destination::of(&backend, output)?;
             destination.take(&build.run(&backend)?, progress)
         }

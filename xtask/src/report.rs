@@ -12,6 +12,8 @@ pub(crate) struct Outcome {
     pub(crate) failures: Vec<String>,
     /// One line for each test or check that did not run, with the reason.
     pub(crate) skips: Vec<String>,
+    /// The same for what no machine has to have: these are counted, and never denied.
+    pub(crate) optional: Vec<String>,
 }
 
 impl Outcome {
@@ -40,6 +42,7 @@ impl Outcome {
         self.passed += other.passed;
         self.failures.extend(other.failures);
         self.skips.extend(other.skips);
+        self.optional.extend(other.optional);
     }
 
     fn verdict(&self) -> &'static str {
@@ -53,7 +56,7 @@ impl Outcome {
     }
 }
 
-/// `N passed, N failed, N skipped`.
+/// `N passed, N failed, N skipped`, without what is optional.
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} passed, {} failed, {} skipped", self.passed, self.failures.len(), self.skips.len())
@@ -72,6 +75,9 @@ impl Report {
         println!("{:>4} {step} in {:.1} s", outcome.verdict(), elapsed.as_secs_f64());
         for skip in &outcome.skips {
             println!("SKIP {step}: {skip}");
+        }
+        for skip in &outcome.optional {
+            println!("OPTIONAL {step}: {skip}");
         }
         self.steps.push((step, elapsed, outcome));
     }
@@ -99,12 +105,37 @@ impl Report {
             for skip in &outcome.skips {
                 println!("     SKIP {step}: {skip}");
             }
+            for skip in &outcome.optional {
+                println!("     OPTIONAL {step}: {skip}");
+            }
             for failure in &outcome.failures {
                 println!("     FAIL {step}: {failure}");
             }
             total.merge(outcome);
         }
+        if !total.optional.is_empty() {
+            println!("{} skipped that are optional", total.optional.len());
+        }
         println!("{total}");
         total.failures.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Outcome, Report};
+
+    #[test]
+    fn only_what_every_machine_has_to_have_is_denied_to_be_skipped() {
+        let ends_well = |outcome: Outcome| {
+            let mut report = Report::default();
+            report.push("test", Duration::ZERO, outcome);
+            report.deny_skips();
+            report.finish()
+        };
+        assert!(ends_well(Outcome { optional: vec!["a: no compiler".to_owned()], ..Outcome::passed() }));
+        assert!(!ends_well(Outcome::skipped("b: no daemon")));
     }
 }

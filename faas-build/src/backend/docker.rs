@@ -6,7 +6,7 @@ use faas_core::Error;
 use super::{Built, Options};
 use crate::app::App;
 use crate::artifact::{self, Product};
-use crate::compiler::linux;
+use crate::compiler::linux::{self, Needs};
 use crate::program::{self, PROFILE};
 use crate::shim::{APP, Recipe};
 use crate::{describe, image};
@@ -16,7 +16,7 @@ pub(super) const NAME: &str = "docker";
 
 /// Builds the crate to an image.
 pub(super) fn build(app: &App, options: &Options) -> Result<Built, Error> {
-    let compiler = linux::find(app)?;
+    let compiler = linux::find(app, Needs::default())?;
     let recipe = Recipe {
         suffix: NAME,
         features: &["guest-http"],
@@ -37,7 +37,7 @@ pub(super) fn build(app: &App, options: &Options) -> Result<Built, Error> {
         image: Some(&image.reference),
         architecture: None,
     };
-    let describe = |_: &[u8]| describe::program(app, &program.file, options.output);
+    let describe = |_: &[u8]| describe::program(app, &program.file, compiler.target(), options.output);
     let (manifest, fresh) = artifact::publish(app, &product, describe)?;
     Ok(Built { folder, manifest, fresh, sources: program.sources })
 }

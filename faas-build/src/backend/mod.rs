@@ -6,10 +6,11 @@ mod wasm;
 
 use std::path::PathBuf;
 
-use faas_core::Error;
 use faas_core::artifact::Manifest;
+use faas_core::{Error, ErrorKind};
 
 use crate::app::App;
+use crate::arch::Arch;
 use crate::compiler::CompilerChoice;
 use crate::output::Output;
 
@@ -25,6 +26,8 @@ const BACKENDS: [(&str, BuildFn); 3] =
 pub(crate) struct Options {
     /// Which compilers for Wasm may be used.
     pub(crate) compiler: CompilerChoice,
+    /// The architecture, if it is not to be this machine's; only where the backend has several.
+    pub(crate) arch: Option<Arch>,
     /// What is told of the progress.
     pub(crate) output: Output,
 }
@@ -39,6 +42,15 @@ pub(crate) struct Built {
     pub(crate) fresh: bool,
     /// The files that it was made of, besides the crate's manifests; none if nobody can tell.
     pub(crate) sources: Vec<PathBuf>,
+}
+
+/// Refuses an architecture where the backend has none to choose from.
+pub(crate) fn check_arch(backend: &str, arch: Option<Arch>) -> Result<(), Error> {
+    if arch.is_none() || backend == lambda::NAME {
+        return Ok(());
+    }
+    let text = format!("an architecture can be chosen for {} only, not for '{backend}'", lambda::NAME);
+    Err(Error::new(ErrorKind::InvalidArgument, text))
 }
 
 /// The backend of that name.

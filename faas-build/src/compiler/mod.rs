@@ -1,9 +1,10 @@
-//! Finding a compiler: for `wasm32-wasip1`, and in [`linux`] for static programs.
+//! Finding a compiler: for `wasm32-wasip1`, and in [`linux`] for static programs, with [`c`] for what in them is not Rust.
 //!
 //! For Wasm in this order: the target in the toolchain that the crate's folder makes active; the same after
 //! `rustup target add`; Debian's compiler, which is given the standard library as source. Else one sentence says
 //! what to install.
 
+mod c;
 mod debian;
 pub(crate) mod linux;
 mod rustup;

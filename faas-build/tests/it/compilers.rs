@@ -10,6 +10,9 @@ use faas_build::{Build, COMPILER_VARIABLE, Output};
 
 use crate::world::{DEPENDS, cargo_faas, fails, one_action, package, write};
 
+/// Has a script find the tools of the system on a search path that has none.
+const TOOLS: &str = "PATH=$PATH:/usr/bin:/bin";
+
 /// The folder of the real cargo and rustc.
 fn toolchain() -> &'static Path {
     Path::new(env!("CARGO")).parent().unwrap()
@@ -52,7 +55,8 @@ fn toolchain_of(name: &str, host: &str, target: &str) -> (PathBuf, PathBuf) {
     let (app, programs) = stand_ins(name, "exit 1");
     let (root, real) = (programs.join("root/lib/rustlib"), toolchain().display());
     let rustc = format!(
-        "case \"$*\" in
+        "{TOOLS}
+        case \"$*\" in
             -vV) '{real}/rustc' -vV | sed 's/^host: .*/host: {host}/' ;;
             *target-libdir*) for last; do :; done; echo \"{}/$last/lib\" ;;
             *) exec '{real}/rustc' \"$@\" ;;
@@ -63,12 +67,18 @@ fn toolchain_of(name: &str, host: &str, target: &str) -> (PathBuf, PathBuf) {
     let flags = programs.join("flags");
     let cargo = format!(
         "[ \"$1\" = build ] || exec '{real}/cargo' \"$@\"
-        {{ echo \"$*\"; env | grep ^CARGO_TARGET_; }} >'{}'; exit 1",
+        {TOOLS}
+        {{ echo \"$*\"; env | grep -E '^(CARGO_TARGET|CC)_'; }} >'{}'; exit 1",
         flags.display()
     );
     stand_in(&programs, "cargo", &cargo);
-    write(&root.join(target).join("lib/libstd-0f.rlib"), "");
+    has_target(&programs, target);
     (app, programs)
+}
+
+/// Has the rustc of [`toolchain_of`] find the standard library for that target too.
+fn has_target(programs: &Path, target: &str) {
+    write(&programs.join("root/lib/rustlib").join(target).join("lib/libstd-0f.rlib"), "");
 }
 
 fn build(app: &Path, programs: &Path) -> Command {
@@ -78,6 +88,20 @@ fn build(app: &Path, programs: &Path) -> Command {
 fn with(programs: &Path, mut command: Command) -> Command {
     let path = [programs, Path::new("/usr/bin"), Path::new("/bin")];
     command.env("PATH", env::join_paths(path).unwrap());
+    command
+}
+
+/// `cargo faas build --backend lambda` for arm64, where no compiler for C is but those among the programs.
+fn build_for_arm64(app: &Path, programs: &Path) -> Command {
+    alone(programs, cargo_faas(app, &["build", "--backend", "lambda", "--arch", "arm64"]))
+}
+
+/// The command, with those programs and no others.
+fn alone(programs: &Path, mut command: Command) -> Command {
+    command.env("PATH", programs).env_remove("TARGET_CC");
+    for target in ["x86_64-unknown-linux-musl", "aarch64-unknown-linux-musl"] {
+        command.env_remove(format!("CC_{target}")).env_remove(format!("CC_{}", target.replace('-', "_")));
+    }
     command
 }
 
@@ -188,7 +212,88 @@ fn the_target_with_musl_is_preferred_where_it_is_installed() {
         let flags = fs::read_to_string(programs.join("flags")).unwrap();
         assert!(flags.contains(&format!(" --target {installed} ")), "{flags}");
         let variable = format!("CARGO_TARGET_{}_RUSTFLAGS", installed.replace('-', "_").to_uppercase());
-        assert!(flags.ends_with(&format!("\n{variable}=-C target-feature=+crt-static\n")), "{flags}");
+        assert!(flags.contains(&format!("\n{variable}=-C target-feature=+crt-static\n")), "{flags}");
         assert_eq!(calls(&programs), 0);
+    }
+}
+
+#[test]
+fn another_architecture_is_linked_by_what_comes_with_the_toolchain_and_needs_a_compiler_for_c() {
+    let musl = "aarch64-unknown-linux-musl";
+    let (app, programs) = toolchain_of("cross", "x86_64-unknown-linux-gnu", musl);
+    let said = fails(build_for_arm64(&app, &programs));
+    let sentence = "error: no C compiler for aarch64-unknown-linux-musl is installed, which HTTP requests need: install \
+                    one, such as Debian's package gcc-aarch64-linux-gnu, or name it in CC_aarch64_unknown_linux_musl\n";
+    assert_eq!(said, sentence);
+
+    let flags = |command: Command| {
+        let said = fails(command);
+        assert!(said.contains(&format!("Compiling cross for {musl} (rustc 1.")), "{said}");
+        let flags = fs::read_to_string(programs.join("flags")).unwrap();
+        assert!(flags.contains(&format!(" --target {musl} ")), "{flags}");
+        assert!(flags.contains("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_LINKER=rust-lld\n"), "{flags}");
+        flags
+    };
+    // Each is preferred to those before it.
+    for (program, argument) in
+        [("clang", ""), ("aarch64-linux-gnu-gcc", " -U_FORTIFY_SOURCE"), ("aarch64-linux-musl-gcc", "")]
+    {
+        stand_in(&programs, program, "exit 1");
+        let found = flags(build_for_arm64(&app, &programs));
+        let variable = format!("\nCC_aarch64_unknown_linux_musl={program}{argument}\n");
+        assert!(found.contains(&variable), "{found}");
+    }
+    let mut named = build_for_arm64(&app, &programs);
+    named.env("TARGET_CC", "my-gcc");
+    let found = flags(named);
+    assert!(found.contains("\nCC_aarch64_unknown_linux_musl=my-gcc\n"), "{found}");
+}
+
+#[test]
+fn another_architecture_without_musl_is_linked_by_its_own_compiler_for_c() {
+    let gnu = "aarch64-unknown-linux-gnu";
+    let (app, programs) = toolchain_of("cross-gnu", "x86_64-unknown-linux-gnu", gnu);
+    let said = fails(build_for_arm64(&app, &programs));
+    assert!(said.starts_with("error: no C compiler for aarch64-unknown-linux-musl is installed"), "{said}");
+    stand_in(&programs, "aarch64-linux-gnu-gcc", "exit 1");
+    fails(build_for_arm64(&app, &programs));
+    let flags = fs::read_to_string(programs.join("flags")).unwrap();
+    assert!(flags.contains(&format!(" --target {gnu} ")), "{flags}");
+    for (what, value) in [("LINKER", "aarch64-linux-gnu-gcc"), ("RUSTFLAGS", "-C target-feature=+crt-static")]
+    {
+        let variable = format!("\nCARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_{what}={value}\n");
+        assert!(flags.contains(&variable), "{flags}");
+    }
+}
+
+#[test]
+fn what_another_architecture_lacks_is_said_in_one_sentence() {
+    let host = "x86_64-unknown-linux-gnu";
+    let (app, programs) = toolchain_of("cross-less", host, host);
+    let said = fails(build_for_arm64(&app, &programs));
+    let sentence = "error: no compiler for static Linux programs for arm64 is installed: run `rustup target add \
+                    aarch64-unknown-linux-musl`, and install a C compiler for it, such as Debian's \
+                    package gcc-aarch64-linux-gnu, or name it in CC_aarch64_unknown_linux_musl\n";
+    assert_eq!(said, sentence);
+    stand_in(&programs, "aarch64-linux-gnu-gcc", "exit 1");
+    let said = fails(build_for_arm64(&app, &programs));
+    assert!(said.ends_with(": run `rustup target add aarch64-unknown-linux-musl`\n"), "{said}");
+    assert_eq!(calls(&programs), 0, "nothing is downloaded for it");
+
+    let (app, programs) = toolchain_of("riscv", "riscv64gc-unknown-linux-gnu", "riscv64gc-unknown-linux-gnu");
+    let said = fails(alone(&programs, cargo_faas(&app, &["build", "--backend", "lambda"])));
+    let sentence = "error: AWS Lambda has no machines for riscv64gc-unknown-linux-gnu: choose an architecture, x86_64 or \
+                    arm64\n";
+    assert_eq!(said, sentence);
+}
+
+#[test]
+fn what_has_no_c_in_it_takes_musl_without_a_compiler_for_c() {
+    let (host, musl) = ("x86_64-unknown-linux-gnu", "x86_64-unknown-linux-musl");
+    let (app, programs) = toolchain_of("no-c", host, musl);
+    has_target(&programs, host);
+    for (backend, target) in [("docker", musl), ("lambda", host)] {
+        let said = fails(alone(&programs, cargo_faas(&app, &["build", "--backend", backend])));
+        assert!(said.contains(&format!("Compiling no-c for {target} (rustc 1.")), "{said}");
     }
 }

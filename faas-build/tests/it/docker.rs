@@ -6,22 +6,14 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use faas_core::artifact::{FORMAT, MANIFEST, Manifest};
+use faas_core::artifact::FORMAT;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use tar::{Archive, EntryType};
 
 use crate::world::{
-    DEPENDS, build, cargo_faas, fails, image, one_action, package, skip, stderr, succeeds, world, write,
+    DEPENDS, build, cargo_faas, digest, elf, fails, image, manifest, one_action, package, skip, stderr,
+    succeeds, world, write,
 };
-
-fn manifest(folder: &Path) -> Manifest {
-    serde_json::from_slice(&fs::read(folder.join(MANIFEST)).unwrap()).unwrap()
-}
-
-fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
-}
 
 /// `cargo faas build --backend docker` in the folder, where no engine is.
 fn build_image(folder: &Path, args: &[&str]) -> Command {
@@ -62,16 +54,6 @@ fn built(name: &str, content: &[u8]) -> PathBuf {
     let targets = fs::read_dir(world().join("target/faas/build")).unwrap().map(|entry| entry.unwrap().path());
     let mut programs = targets.map(|target| target.join(format!("release/{name}-faas-docker")));
     programs.find(|program| fs::read(program).is_ok_and(|bytes| bytes == content)).unwrap()
-}
-
-/// The types of the program headers of a 64-bit program. Source: the System V ABI, "ELF Header" and "Program Header".
-fn program_headers(elf: &[u8]) -> Vec<u32> {
-    assert_eq!(elf[..5], *b"\x7fELF\x02", "a program for 64-bit Linux");
-    let number = |at: usize, size: usize| {
-        elf[at..at + size].iter().rev().fold(0, |n, byte| n << 8 | usize::from(*byte))
-    };
-    let (offset, size, count) = (number(32, 8), number(54, 2), number(56, 2));
-    (0..count).map(|index| u32::try_from(number(offset + index * size, 4)).unwrap()).collect()
 }
 
 #[test]
@@ -119,7 +101,7 @@ fn the_program_needs_no_other_file_and_tells_its_actions() {
     let told = manifest(&folder);
     let (_, layer, _) = open(&fs::read(folder.join(&told.file)).unwrap());
     let guest = entries(&layer).remove(0).3;
-    let headers = program_headers(&guest);
+    let headers = elf(&guest).program_headers;
     assert!(headers.contains(&1), "nothing is loaded: {headers:?}");
     assert!(!headers.contains(&3), "it asks for a dynamic linker: {headers:?}");
 

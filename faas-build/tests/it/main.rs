@@ -1,7 +1,8 @@
 //! Building and listing whole crates, by the command and by the library.
 //!
 //! Where there is no compiler for Wasm or for static Linux programs, or no engine for containers, the tests that need
-//! one print `SKIP <name>: <reason>` and end.
+//! one print `SKIP <name>: <reason>` and end. The one that needs a compiler for another architecture prints `OPTIONAL`
+//! instead of `SKIP`: that nobody has to have.
 
 #![allow(
     clippy::unwrap_used,
@@ -12,6 +13,8 @@
 mod compilers;
 #[cfg(unix)]
 mod docker;
+#[cfg(unix)]
+mod lambda;
 mod list;
 mod processes;
 mod refusals;

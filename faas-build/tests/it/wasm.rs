@@ -6,12 +6,11 @@ use std::time::SystemTime;
 
 use faas_build::{Build, Output};
 use faas_core::ErrorKind;
-use faas_core::artifact::{FORMAT, MANIFEST, Manifest};
-use sha2::{Digest, Sha256};
+use faas_core::artifact::{FORMAT, MANIFEST};
 
 use crate::world::{
-    DEPENDS, build, choice, copy_lock, fails, has_compiler, one_action, package, stderr, succeeds, workspace,
-    world, write,
+    DEPENDS, build, choice, copy_lock, digest, fails, has_compiler, manifest, one_action, package, stderr,
+    succeeds, workspace, world, write,
 };
 
 /// A copy of the app template.
@@ -32,10 +31,6 @@ fn template() -> PathBuf {
 /// The folder of the artifact of a crate.
 fn artifact(name: &str) -> PathBuf {
     world().join("target/faas").join(name).join("wasm")
-}
-
-fn manifest(folder: &Path) -> Manifest {
-    serde_json::from_slice(&fs::read(folder.join(MANIFEST)).unwrap()).unwrap()
 }
 
 /// When the files of the artifact were last written.
@@ -64,8 +59,7 @@ fn a_crate_becomes_a_module_and_is_left_alone_until_it_changes() {
     assert_eq!((first.format, &*first.backend, &*first.kind), (FORMAT, "wasm", "rust"));
     assert_eq!((&*first.package, &*first.version), ("app-template", "0.1.0"));
     assert_eq!((&*first.file, first.size), ("app-template.wasm", module.len() as u64));
-    let digest: String = Sha256::digest(&module).iter().map(|byte| format!("{byte:02x}")).collect();
-    assert_eq!(first.digest, digest);
+    assert_eq!(first.digest, digest(&module));
     assert!(first.toolchain.starts_with("rustc 1."), "{}", first.toolchain);
     assert_eq!((first.description.abi, first.description.init), (1, true));
     let [greet] = &first.description.actions[..] else { panic!("{first:?}") };

@@ -8,6 +8,8 @@ use std::sync::Once;
 
 use faas_build::{Build, COMPILER_VARIABLE, CompilerChoice};
 use faas_core::ErrorKind;
+use faas_core::artifact::{MANIFEST, Manifest};
+use sha2::{Digest, Sha256};
 
 /// A folder for the crates of these tests. Its configuration gives them one target folder, so that the standard
 /// library and core are built once, and takes the network from them.
@@ -94,6 +96,41 @@ pub(crate) fn has_compiler(test: &str, folder: &Path) -> bool {
 pub(crate) fn skip(test: &str, reason: &str) {
     let line = format!("SKIP {test}: {reason}\n");
     io::stdout().write_all(line.as_bytes()).unwrap();
+}
+
+/// Says the same of a test for what no machine has to have.
+pub(crate) fn skip_optional(test: &str, reason: &str) {
+    let line = format!("OPTIONAL {test}: {reason}\n");
+    io::stdout().write_all(line.as_bytes()).unwrap();
+}
+
+/// The manifest in a folder.
+pub(crate) fn manifest(folder: &Path) -> Manifest {
+    serde_json::from_slice(&fs::read(folder.join(MANIFEST)).unwrap()).unwrap()
+}
+
+/// SHA-256 in hex.
+pub(crate) fn digest(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What a 64-bit program for Linux says of itself.
+pub(crate) struct Elf {
+    /// The number of the architecture.
+    pub(crate) machine: usize,
+    /// The types of the program headers.
+    pub(crate) program_headers: Vec<usize>,
+}
+
+/// Reads a program's headers. Source: the System V ABI, "ELF Header" and "Program Header".
+pub(crate) fn elf(program: &[u8]) -> Elf {
+    assert_eq!(program[..5], *b"\x7fELF\x02", "a program for 64-bit Linux");
+    let number = |at: usize, size: usize| {
+        program[at..at + size].iter().rev().fold(0, |n, byte| n << 8 | usize::from(*byte))
+    };
+    let (offset, size, count) = (number(32, 8), number(54, 2), number(56, 2));
+    let program_headers = (0..count).map(|index| number(offset + index * size, 4)).collect();
+    Elf { machine: number(18, 2), program_headers }
 }
 
 /// The folder with the image of the crate; if there is no compiler for it, says that the test is skipped.

@@ -67,13 +67,15 @@ fn run(command: &mut Command) -> Result<Outcome> {
 }
 
 /// Reads the lines of libtest: `test <name> ... <verdict>` and `test result: ...`; and those of tests that lack
-/// something: `SKIP <name>: <reason>`. They write these past the harness, for which they pass.
+/// something: `SKIP <name>: <reason>`, or `OPTIONAL <name>: <reason>` where no machine has to have it. They write these
+/// past the harness, for which they pass.
 #[derive(Debug, Default)]
 struct Harness {
     passed: u64,
     failed: usize,
     failures: Vec<String>,
     skips: Vec<String>,
+    optional: Vec<String>,
     passes_that_skipped: u64,
 }
 
@@ -83,8 +85,11 @@ impl Harness {
             self.passed += count(counts, "passed").unwrap_or(0);
             let failed = count(counts, "failed").unwrap_or(0);
             self.failed += usize::try_from(failed).unwrap_or(usize::MAX);
-        } else if let Some(skip) = skip(line) {
+        } else if let Some(skip) = skip(line, "SKIP ") {
             self.skips.push(skip.to_owned());
+            self.passes_that_skipped += 1;
+        } else if let Some(skip) = skip(line, "OPTIONAL ") {
+            self.optional.push(skip.to_owned());
             self.passes_that_skipped += 1;
         } else if let Some((name, verdict)) =
             line.strip_prefix("test ").and_then(|rest| rest.rsplit_once(" ... "))
@@ -102,17 +107,17 @@ impl Harness {
         let unnamed = self.failed.saturating_sub(self.failures.len());
         self.failures.extend((0..unnamed).map(|_| "a test whose name was not seen".to_owned()));
         let passed = self.passed.saturating_sub(self.passes_that_skipped);
-        Outcome { passed, failures: self.failures, skips: self.skips }
+        Outcome { passed, failures: self.failures, skips: self.skips, optional: self.optional }
     }
 }
 
-/// What follows `SKIP`. Where tests run one by one, the harness has begun the line with the name of the test.
-fn skip(line: &str) -> Option<&str> {
+/// What follows the word that a skip begins with. Where tests run one by one, the harness has begun the line with the name of the test.
+fn skip<'a>(line: &'a str, word: &str) -> Option<&'a str> {
     let said = match line.strip_prefix("test ").and_then(|rest| rest.split_once(" ... ")) {
         Some((_, rest)) => rest,
         None => line,
     };
-    said.strip_prefix("SKIP ").filter(|skip| skip.contains(": "))
+    said.strip_prefix(word).filter(|skip| skip.contains(": "))
 }
 
 /// The number before `word` in `ok. 3 passed; 0 failed; ...`.
@@ -167,6 +172,20 @@ mod tests {
         );
         assert_eq!((outcome.passed, outcome.failures.len()), (1, 0));
         assert_eq!(outcome.skips, ["a: no compiler for Wasm", "b: no daemon"]);
+    }
+
+    #[test]
+    fn a_skip_that_is_optional_is_counted_apart() {
+        let outcome = read(
+            "running 2 tests\n\
+             OPTIONAL a: no compiler for arm64\n\
+             test a ... ok\n\
+             test b ... OPTIONAL b: none either\n\
+             ok\n\
+             test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s\n",
+        );
+        assert_eq!((outcome.passed, outcome.failures.len(), outcome.skips.len()), (1, 0, 0));
+        assert_eq!(outcome.optional, ["a: no compiler for arm64", "b: none either"]);
     }
 
     #[test]
