@@ -43,6 +43,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
         let mut cargo = workspace.cargo("bench");
         cargo.args(["-p", package, "--bench", "goals", "--"]).args(&options.filters);
         engine.tell(&mut cargo);
+        tools::tell(workspace, &mut cargo);
         let status = process::stream(&mut cargo, |line| match Goal::parse(line) {
             Some(Ok(goal)) => goals.push(goal),
             Some(Err(problem)) => problems.push(format!("{problem}: {line}")),
