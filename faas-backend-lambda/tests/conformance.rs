@@ -45,13 +45,32 @@ mod emulated {
 
     use super::cloud::Cloud;
     use super::emulator::Fleet;
-    use super::{BackendSubject, conformance, fixtures};
+    use super::{BackendSubject, PathBuf, conformance, fixtures};
 
-    conformance!(BackendSubject::where_present("lambda", backend), ran = 121, skipped = 9);
+    conformance!(
+        BackendSubject::where_present("lambda", backend),
+        ran = if account() { 127 } else { 121 },
+        skipped = if account() { 3 } else { 9 },
+    );
+
+    /// Whether the suite shall run in an account of AWS, not at the emulator.
+    fn account() -> bool {
+        std::env::var_os("FAAS_LAMBDA_ACCOUNT").is_some()
+    }
+
+    async fn backend() -> Result<LambdaBackend, String> {
+        let fixtures = fixtures()?;
+        if account() {
+            let backend = LambdaBackend::builder().artifact(fixtures).prefix("faas-suite");
+            let backend = backend.provisioned_concurrency(true).from_env().expect("good variables");
+            return Ok(backend.build().expect("a backend of the fixtures"));
+        }
+        at_the_emulator(fixtures).await
+    }
 
     /// A backend at a service whose functions run at the emulator.
-    async fn backend() -> Result<LambdaBackend, String> {
-        let (fixtures, fleet) = (fixtures()?, Fleet::new()?);
+    async fn at_the_emulator(fixtures: PathBuf) -> Result<LambdaBackend, String> {
+        let fleet = Fleet::new()?;
         let cloud = Cloud::start(move |invoked| {
             let fleet = Arc::clone(&fleet);
             Box::pin(async move { fleet.run(invoked).await })
