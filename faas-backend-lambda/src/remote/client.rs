@@ -4,6 +4,7 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
+use aws_sdk_lambda::Client;
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
@@ -13,6 +14,16 @@ use super::config::Config;
 
 /// How long connecting may take. Arbitrary.
 const CONNECT: Duration = Duration::from_secs(5);
+
+/// How long AWS may take to answer a call of its control plane. Arbitrary.
+const ANSWER: Duration = Duration::from_secs(30);
+
+/// A client for calls that carry nothing and run nothing.
+pub(super) fn control(config: &SdkConfig) -> Client {
+    let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT).operation_timeout(ANSWER).build();
+    let config = aws_sdk_lambda::config::Builder::from(config).timeout_config(timeouts).build();
+    Client::from_conf(config)
+}
 
 /// Finds region and credentials as AWS's tools do, where they are not told.
 ///

@@ -5,32 +5,51 @@
 //! once each either finds the other's work or begins anew.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use aws_sdk_lambda::Client;
-use aws_sdk_lambda::error::ProvideErrorMetadata;
+use aws_sdk_lambda::config::http::HttpResponse;
+use aws_sdk_lambda::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_lambda::operation::get_alias::GetAliasOutput;
 use aws_sdk_lambda::operation::get_function::GetFunctionOutput;
 use aws_sdk_lambda::types::{
     Architecture, Environment, FunctionCode, FunctionConfiguration, LastUpdateStatus, Runtime, State,
 };
 use faas_core::{Error, ErrorKind};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::code::Code;
 use super::config::Config;
-use super::error::of_call;
+use super::error::{of_call, present};
+use super::pause::{LOOKS, Pauses};
 use super::remove::Uses;
 use crate::function::Function;
 
 /// The tag by which the functions of this library are told from others.
 const MADE_BY: (&str, &str) = ("io.faas.made-by", "faas");
 
-/// How often a function is looked at that is not ready. Arbitrary.
-const LOOK: Duration = Duration::from_millis(500);
+/// The most changes that a deployment makes which nobody disturbs: code and configuration.
+const STEPS: u32 = 2;
+
+/// How often in a row AWS may not do what it is asked to before a deployment is given up. Arbitrary.
+const MISSES: u32 = 8;
 
 /// What Lambda says of a role that was just made, and that it does not know yet.
 const NEW_ROLE: &str = "cannot be assumed by Lambda";
+
+/// What it says of code that somebody else has changed.
+const OTHER_CODE: &str = "CodeSHA256";
+
+/// What is told again later of a refusal that passes, and else the error.
+fn passing<E>(what: &str, error: &SdkError<E, HttpResponse>, passes: &str) -> Stopped
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    let refused = of_call(what, error);
+    match error.message() {
+        Some(text) if text.contains(passes) => Stopped::Busy(refused.message().to_owned()),
+        _ => refused.into(),
+    }
+}
 
 /// A function as it has to be.
 pub(super) struct Wanted<'a> {
@@ -41,23 +60,38 @@ pub(super) struct Wanted<'a> {
 /// The control plane, for one deployment.
 pub(super) struct Deploying<'a> {
     pub(super) client: &'a Client,
+    /// For calls that carry code, and so take longer.
+    pub(super) carrier: &'a Client,
     pub(super) config: &'a Config,
     pub(super) uses: &'a Uses,
     pub(super) deadline: Instant,
 }
 
-/// Why a step was not done.
+/// What a deployment has done so far.
+#[derive(Default)]
+struct Done {
+    /// How often it changed code or configuration.
+    changes: u32,
+    /// The version that it published.
+    published: Option<String>,
+}
+
+/// Why an attempt ended before the end.
 enum Stopped {
-    /// Somebody else changes the function, or it is being made ready: what is there is to be looked at again.
-    Busy,
+    /// Something was changed, and what comes of it is to be looked at.
+    Changed,
+    /// The function is being made ready, or somebody else changes it, as the text says.
+    Busy(String),
+    /// AWS did not do what it was asked to, or nobody knows whether it did.
+    Missed(Error),
     Failed(Error),
 }
 
 impl From<Error> for Stopped {
     fn from(error: Error) -> Self {
         match error.kind() {
-            ErrorKind::Conflict => Self::Busy,
-            ErrorKind::Throttled | ErrorKind::Unavailable if error.is_temporary() => Self::Busy,
+            ErrorKind::Conflict => Self::Busy(error.message().to_owned()),
+            _ if error.is_temporary() => Self::Missed(error),
             _ => Self::Failed(error),
         }
     }
@@ -67,58 +101,106 @@ impl Deploying<'_> {
     /// Brings the function to what is wanted, and publishes that. Answers with the version.
     ///
     /// # Errors
-    /// `DeadlineExceeded` when it is not ready in time; `Conflict` for a function of that name that is somebody else's;
-    /// `InvalidArgument` when there is no role to make one with; else as AWS tells.
+    /// `DeadlineExceeded` when it is not ready in time; `AlreadyExists` for a function of that name that is somebody
+    /// else's; `InvalidArgument` when there is no role to make one with; `Unavailable` when AWS cannot be reached; else as
+    /// AWS tells.
     pub(super) async fn run(&self, wanted: &Wanted<'_>) -> Result<String, Error> {
+        let (mut done, mut misses, mut pauses) = (Done::default(), 0, Pauses::new(LOOKS));
+        let mut reason = "AWS does not answer".to_owned();
         loop {
-            match self.attempt(wanted).await {
-                Ok(version) => return Ok(version),
-                Err(Stopped::Failed(error)) => return Err(error),
-                Err(Stopped::Busy) if Instant::now() >= self.deadline => {
-                    let text = format!(
-                        "function '{}' was not ready within {:?}",
-                        wanted.function.name, self.config.deploy_timeout
-                    );
-                    return Err(Error::new(ErrorKind::DeadlineExceeded, text));
+            let attempt = self.attempt(wanted, &mut done);
+            let Ok(attempted) = timeout_at(self.deadline, attempt).await else { break };
+            match attempted {
+                Ok(version) => {
+                    if done.published.is_some() {
+                        // It is deployed, whether there is time left for this or not.
+                        let _ = timeout_at(self.deadline, self.sweep(&wanted.function.name, &version)).await;
+                    }
+                    return Ok(version);
                 }
-                Err(Stopped::Busy) => sleep(LOOK).await,
+                Err(Stopped::Failed(error)) => return Err(error),
+                Err(Stopped::Changed) => {
+                    (done.changes, misses) = (done.changes + 1, 0);
+                    if done.changes <= STEPS {
+                        pauses = Pauses::new(LOOKS);
+                        continue;
+                    }
+                    // Of two that undo each other's work, one has to let the other get to its end.
+                }
+                Err(Stopped::Busy(why)) => (reason, misses) = (why, 0),
+                Err(Stopped::Missed(error)) => {
+                    misses += 1;
+                    if misses >= MISSES && error.kind() != ErrorKind::Throttled {
+                        return Err(error);
+                    }
+                    tracing::debug!(%error, "a step of a deployment is taken again");
+                    error.message().clone_into(&mut reason);
+                }
             }
+            let until = Instant::now() + pauses.next();
+            if until >= self.deadline {
+                break;
+            }
+            sleep_until(until).await;
         }
+        let (name, limit) = (&wanted.function.name, self.config.deploy_timeout);
+        let text = format!("function '{name}' was not ready within {limit:?}: {reason}");
+        Err(Error::new(ErrorKind::DeadlineExceeded, text))
     }
 
-    async fn attempt(&self, wanted: &Wanted<'_>) -> Result<String, Stopped> {
+    /// Takes the next step.
+    async fn attempt(&self, wanted: &Wanted<'_>, done: &mut Done) -> Result<String, Stopped> {
         let name = &wanted.function.name;
         let Some(found) = self.find(name, None).await? else {
             self.create(wanted).await?;
-            return Err(Stopped::Busy);
+            return Err(Stopped::Changed);
         };
         let GetFunctionOutput { configuration, tags, concurrency, .. } = found;
         let configuration = configuration.unwrap_or_else(|| FunctionConfiguration::builder().build());
         check_owner(name, tags.as_ref())?;
-        check_ready(&configuration)?;
-        if !has_code(&configuration, wanted.code) {
-            self.update_code(wanted, &configuration).await?;
-            return Err(Stopped::Busy);
-        }
-        if !is_configured(&configuration, wanted.function, self.config) {
-            self.update_configuration(wanted, &configuration).await?;
-            return Err(Stopped::Busy);
-        }
         self.tag(&configuration, tags.unwrap_or_default()).await?;
         let reserved = concurrency.and_then(|concurrency| concurrency.reserved_concurrent_executions);
         self.reserve(name, reserved).await?;
         let alias = self.alias(name).await?;
+        // What others have begun to change since does not matter then.
         if let Some(version) = alias.as_ref().and_then(|alias| alias.function_version())
             && self.is_version(wanted, version).await?
         {
             return Ok(version.to_owned());
         }
-        let version = self.publish(wanted, &configuration).await?;
-        if !self.is_version(wanted, &version).await? {
-            return Err(Stopped::Busy);
-        }
+        let version = match &done.published {
+            Some(version) if self.is_version(wanted, version).await? => version.clone(),
+            _ => self.advance(wanted, &configuration, done).await?,
+        };
         self.lead(name, alias, &version).await?;
-        self.sweep(name, &version).await;
+        Ok(version)
+    }
+
+    /// Changes one thing that differs, or publishes if nothing does. Answers with the version.
+    async fn advance(
+        &self,
+        wanted: &Wanted<'_>,
+        configuration: &FunctionConfiguration,
+        done: &mut Done,
+    ) -> Result<String, Stopped> {
+        let name = &wanted.function.name;
+        check_ready(configuration)?;
+        if done.changes > 0 && configuration.last_update_status() == Some(&LastUpdateStatus::Failed) {
+            return Err(unfit("its last update failed", configuration.last_update_status_reason()));
+        }
+        if !has_code(configuration, wanted.code) {
+            self.update_code(wanted, configuration).await?;
+            return Err(Stopped::Changed);
+        }
+        if !is_configured(configuration, wanted.function, self.config) {
+            self.update_configuration(wanted, configuration).await?;
+            return Err(Stopped::Changed);
+        }
+        let version = self.publish(wanted, configuration).await?;
+        done.published = Some(version.clone());
+        if !self.is_version(wanted, &version).await? {
+            return Err(Stopped::Busy(format!("somebody else changes function '{name}'")));
+        }
         Ok(version)
     }
 
@@ -128,7 +210,7 @@ impl Deploying<'_> {
             self.client.list_versions_by_function().function_name(name).into_paginator().items().send();
         let mut versions: Vec<u64> = Vec::new();
         while let Some(Ok(version)) = pages.next().await {
-            versions.extend(version.version().and_then(|version| version.parse::<u64>().ok()));
+            versions.extend(version.version().and_then(number_of));
         }
         versions.sort_unstable_by(|a, b| b.cmp(a));
         let used = self.uses.versions(name);
@@ -148,13 +230,8 @@ impl Deploying<'_> {
     /// What is there of that name and, if told, of that version.
     async fn find(&self, name: &str, version: Option<&str>) -> Result<Option<GetFunctionOutput>, Error> {
         let call = self.client.get_function().function_name(name);
-        match call.set_qualifier(version.map(str::to_owned)).send().await {
-            Ok(found) => Ok(Some(found)),
-            Err(error) => match of_call(&format!("look at function '{name}'"), &error) {
-                error if error.kind() == ErrorKind::NotFound => Ok(None),
-                error => Err(error),
-            },
-        }
+        let found = call.set_qualifier(version.map(str::to_owned)).send().await;
+        present(found, &format!("look at function '{name}'"))
     }
 
     async fn create(&self, wanted: &Wanted<'_>) -> Result<(), Stopped> {
@@ -172,7 +249,7 @@ impl Deploying<'_> {
         let mut tags = HashMap::from_iter(self.config.tags.clone());
         tags.insert(MADE_BY.0.to_owned(), MADE_BY.1.to_owned());
         let created = self
-            .client
+            .carrier
             .create_function()
             .function_name(name)
             .runtime(Runtime::Providedal2023)
@@ -186,18 +263,14 @@ impl Deploying<'_> {
             .set_tags(Some(tags))
             .send()
             .await;
-        match created {
-            Ok(_) => Ok(()),
-            Err(error) if error.message().is_some_and(|text| text.contains(NEW_ROLE)) => Err(Stopped::Busy),
-            Err(error) => Err(of_call(&format!("make function '{name}'"), &error).into()),
-        }
+        created.map(drop).map_err(|error| passing(&format!("make function '{name}'"), &error, NEW_ROLE))
     }
 
     async fn update_code(&self, wanted: &Wanted<'_>, found: &FunctionConfiguration) -> Result<(), Error> {
         let name = &wanted.function.name;
         let (blob, bucket, key) = wanted.code.parts();
         let updated = self
-            .client
+            .carrier
             .update_function_code()
             .function_name(name)
             .set_zip_file(blob)
@@ -214,7 +287,7 @@ impl Deploying<'_> {
         &self,
         wanted: &Wanted<'_>,
         found: &FunctionConfiguration,
-    ) -> Result<(), Error> {
+    ) -> Result<(), Stopped> {
         let function = wanted.function;
         let name = &function.name;
         let updated = self
@@ -230,7 +303,7 @@ impl Deploying<'_> {
             .set_revision_id(found.revision_id.clone())
             .send()
             .await;
-        updated.map(drop).map_err(|error| of_call(&format!("configure function '{name}'"), &error))
+        updated.map(drop).map_err(|error| passing(&format!("configure function '{name}'"), &error, NEW_ROLE))
     }
 
     /// Adds the tags that are not there.
@@ -268,7 +341,7 @@ impl Deploying<'_> {
     }
 
     /// Publishes what is there, if it is not published already. Answers with its version.
-    async fn publish(&self, wanted: &Wanted<'_>, found: &FunctionConfiguration) -> Result<String, Error> {
+    async fn publish(&self, wanted: &Wanted<'_>, found: &FunctionConfiguration) -> Result<String, Stopped> {
         let name = &wanted.function.name;
         let published = self
             .client
@@ -278,8 +351,8 @@ impl Deploying<'_> {
             .set_revision_id(found.revision_id.clone())
             .send()
             .await;
-        let published =
-            published.map_err(|error| of_call(&format!("publish a version of function '{name}'"), &error))?;
+        let what = format!("publish a version of function '{name}'");
+        let published = published.map_err(|error| passing(&what, &error, OTHER_CODE))?;
         Ok(published.version.unwrap_or_default())
     }
 
@@ -298,28 +371,48 @@ impl Deploying<'_> {
     /// The alias, if there is one.
     async fn alias(&self, name: &str) -> Result<Option<GetAliasOutput>, Error> {
         let alias = &self.config.alias;
-        match self.client.get_alias().function_name(name).name(alias).send().await {
-            Ok(found) => Ok(Some(found)),
-            Err(error) => match of_call(&format!("look at alias '{alias}' of function '{name}'"), &error) {
-                error if error.kind() == ErrorKind::NotFound => Ok(None),
-                error => Err(error),
-            },
+        let found = self.client.get_alias().function_name(name).name(alias).send().await;
+        present(found, &format!("look at alias '{alias}' of function '{name}'"))
+    }
+
+    /// Has the alias lead to the version, unless somebody else has it lead to a later one by now.
+    async fn lead(
+        &self,
+        name: &str,
+        mut found: Option<GetAliasOutput>,
+        version: &str,
+    ) -> Result<(), Stopped> {
+        let mut pauses = Pauses::new(LOOKS);
+        loop {
+            match self.point(name, found.as_ref(), version).await {
+                Err(error) if error.kind() == ErrorKind::Conflict => found = self.alias(name).await?,
+                pointed => return Ok(pointed?),
+            }
+            let led = found.as_ref().and_then(|alias| number_of(alias.function_version()?));
+            if led >= number_of(version) {
+                return Ok(());
+            }
+            sleep(pauses.next()).await;
         }
     }
 
-    /// Has the alias lead to the version.
-    async fn lead(&self, name: &str, found: Option<GetAliasOutput>, version: &str) -> Result<(), Error> {
+    async fn point(&self, name: &str, found: Option<&GetAliasOutput>, version: &str) -> Result<(), Error> {
         let alias = &self.config.alias;
         let what = format!("move alias '{alias}' of function '{name}'");
         if let Some(found) = found {
             let call = self.client.update_alias().function_name(name).name(alias);
-            let moved = call.function_version(version).set_revision_id(found.revision_id).send().await;
+            let moved =
+                call.function_version(version).set_revision_id(found.revision_id.clone()).send().await;
             return moved.map(drop).map_err(|error| of_call(&what, &error));
         }
         let call = self.client.create_alias().function_name(name).name(alias);
         let made = call.function_version(version).send().await;
         made.map(drop).map_err(|error| of_call(&what, &error))
     }
+}
+
+fn number_of(version: &str) -> Option<u64> {
+    version.parse().ok()
 }
 
 fn check_owner(name: &str, tags: Option<&HashMap<String, String>>) -> Result<(), Stopped> {
@@ -334,22 +427,23 @@ fn check_owner(name: &str, tags: Option<&HashMap<String, String>>) -> Result<(),
     Err(Stopped::Failed(Error::new(ErrorKind::AlreadyExists, text)))
 }
 
-/// Whether the function can be invoked and changed.
+/// Whether the function can be invoked and changed. A failed update can: the next one is what repairs it.
 fn check_ready(found: &FunctionConfiguration) -> Result<(), Stopped> {
-    let failed = |what: &str, reason: Option<&str>| {
-        let text = format!("AWS cannot make the function ready: {what}: {}", reason.unwrap_or("no reason"));
-        Err(Stopped::Failed(Error::new(ErrorKind::Internal, text)))
-    };
-    match found.state() {
-        Some(State::Pending) => return Err(Stopped::Busy),
-        Some(State::Failed) => return failed("its state is Failed", found.state_reason()),
-        _ => {}
-    }
-    match found.last_update_status() {
-        Some(LastUpdateStatus::InProgress) => Err(Stopped::Busy),
-        // The next update is what repairs it.
+    match (found.state(), found.last_update_status()) {
+        (Some(State::Failed), _) => {
+            Err(unfit("its state is Failed, and it has to be deleted", found.state_reason()))
+        }
+        (Some(State::Pending), _) | (_, Some(LastUpdateStatus::InProgress)) => {
+            let reason = found.state_reason().or(found.last_update_status_reason());
+            Err(Stopped::Busy(format!("AWS is making it ready. {}", reason.unwrap_or_default())))
+        }
         _ => Ok(()),
     }
+}
+
+fn unfit(what: &str, reason: Option<&str>) -> Stopped {
+    let text = format!("AWS cannot make the function ready: {what}: {}", reason.unwrap_or("no reason"));
+    Stopped::Failed(Error::new(ErrorKind::Internal, text))
 }
 
 /// Whether it has the code that is wanted.

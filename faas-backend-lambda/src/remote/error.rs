@@ -4,6 +4,7 @@
 //! "Invoke" and "Common errors", AWS Lambda API reference.
 
 use std::error::Error as StdError;
+use std::time::Duration;
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_lambda::config::http::HttpResponse;
@@ -28,9 +29,11 @@ const NOT_YET: [&str; 12] = [
     "SnapStartNotReadyException",
 ];
 
-/// Refusals of who asks.
-const NOT_ALLOWED: [&str; 9] = [
+/// Refusals of who asks, or of what the function's role may do.
+const NOT_ALLOWED: [&str; 11] = [
     "AccessDeniedException",
+    "EC2AccessDeniedException",
+    "KMSAccessDeniedException",
     "ExpiredTokenException",
     "ExpiredToken",
     "UnrecognizedClientException",
@@ -41,10 +44,40 @@ const NOT_ALLOWED: [&str; 9] = [
     "OptInRequired",
 ];
 
-/// What a call to AWS failed with. `what` is what was to be done, such as `create function 'x'`.
+/// Refusals of functions that cannot be started as they are: nothing has run, and nothing will before somebody changes
+/// them.
+const NOT_STARTABLE: [&str; 12] = [
+    "EFSIOException",
+    "InvalidRuntimeException",
+    "InvalidSecurityGroupIDException",
+    "InvalidSubnetIDException",
+    "InvalidZipFileException",
+    "KMSDisabledException",
+    "KMSInvalidStateException",
+    "KMSNotFoundException",
+    "RecursiveInvocationException",
+    "SerializedRequestEntityTooLargeException",
+    "SnapStartException",
+    "SnapStartTimeoutException",
+];
+
+/// What a call of the control plane failed with. `what` is what was to be done, such as `create function 'x'`.
 ///
-/// It is temporary only where the call cannot have had an effect.
+/// It runs nothing, and may be made again whether it had an effect or not.
 pub(super) fn of_call<E>(what: &str, error: &SdkError<E, HttpResponse>) -> Error
+where
+    E: ProvideErrorMetadata + StdError + 'static,
+{
+    match of_invocation(what, error) {
+        unknown if unknown.kind() == ErrorKind::SandboxLost => {
+            Error::new(ErrorKind::Unavailable, unknown.message())
+        }
+        error => error,
+    }
+}
+
+/// What an invocation failed with: temporary only where nothing has run.
+pub(super) fn of_invocation<E>(what: &str, error: &SdkError<E, HttpResponse>) -> Error
 where
     E: ProvideErrorMetadata + StdError + 'static,
 {
@@ -55,7 +88,34 @@ where
             let status = failed.raw().status().as_u16();
             unknown(format!("AWS's answer to the call to {what} cannot be read (status {status})"))
         }
+        SdkError::ConstructionFailure(_) if credentials(error).is_none() => {
+            let text = format!("no call can be made to {what}: {}", reason(error));
+            Error::new(ErrorKind::InvalidArgument, text)
+        }
         other => of_dispatch(what, other),
+    }
+}
+
+/// How long AWS asks to wait before the call is made again.
+pub(super) fn retry_after<E>(error: &SdkError<E, HttpResponse>) -> Option<Duration> {
+    let told = error.raw_response()?.headers().get("retry-after")?;
+    told.trim().parse().ok().map(Duration::from_secs)
+}
+
+/// What a call to AWS answered; none where it is not there.
+pub(super) fn present<T, E>(
+    answer: Result<T, SdkError<E, HttpResponse>>,
+    what: &str,
+) -> Result<Option<T>, Error>
+where
+    E: ProvideErrorMetadata + StdError + 'static,
+{
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) => match of_call(what, &error) {
+            error if error.kind() == ErrorKind::NotFound => Ok(None),
+            error => Err(error),
+        },
     }
 }
 
@@ -71,13 +131,17 @@ fn of_refusal(what: &str, error: &impl ProvideErrorMetadata, status: u16) -> Err
             refused(kind).temporary(true)
         }
         code if NOT_ALLOWED.contains(&code) => refused(ErrorKind::PermissionDenied),
+        code if NOT_STARTABLE.contains(&code) => refused(ErrorKind::Internal),
         "ResourceNotFoundException" => refused(ErrorKind::NotFound),
         "ResourceConflictException" | "PreconditionFailedException" => refused(ErrorKind::Conflict),
         "RequestTooLargeException" | "RequestEntityTooLargeException" => refused(ErrorKind::InvalidArgument),
         "InvalidParameterValueException" | "ValidationException" | "InvalidRequestContentException" => {
             refused(ErrorKind::InvalidArgument)
         }
-        "CodeStorageExceededException" | "ServiceQuotaExceededException" => refused(ErrorKind::Exhausted),
+        // Not before somebody deletes something.
+        "CodeStorageExceededException" | "ServiceQuotaExceededException" => {
+            refused(ErrorKind::Exhausted).temporary(false)
+        }
         _ => match status {
             429 => refused(ErrorKind::Throttled).temporary(true),
             401 | 403 => refused(ErrorKind::PermissionDenied),
@@ -91,7 +155,7 @@ fn of_refusal(what: &str, error: &impl ProvideErrorMetadata, status: u16) -> Err
 
 /// The error of a call that did not reach AWS, or whose answer did not arrive.
 fn of_dispatch(what: &str, error: &(dyn StdError + 'static)) -> Error {
-    if let Some(cause) = causes(error).find(|cause| cause.is::<CredentialsError>()) {
+    if let Some(cause) = credentials(error) {
         let text = format!("there are no AWS credentials to {what}: {}", reason(cause));
         return Error::new(ErrorKind::PermissionDenied, text);
     }
@@ -105,9 +169,14 @@ fn of_dispatch(what: &str, error: &(dyn StdError + 'static)) -> Error {
     unknown(format!("the connection to AWS broke while it was asked to {what}: {reason}"))
 }
 
+/// What was wrong with the credentials, if that was it.
+fn credentials<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)> {
+    causes(error).find(|cause| cause.is::<CredentialsError>())
+}
+
 /// The words of the innermost cause.
 fn reason(error: &(dyn StdError + 'static)) -> String {
-    causes(error).last().map(ToString::to_string).unwrap_or_default()
+    causes(error).last().map(|cause| shown(&cause.to_string()).to_owned()).unwrap_or_default()
 }
 
 /// The error and all that led to it.
@@ -127,7 +196,9 @@ fn unknown(text: String) -> Error {
 /// The most that is shown of what AWS says, in bytes. Arbitrary.
 const SHOWN: usize = 1 << 10;
 
+/// The first line, as far as it is shown. In more of them AWS repeats what was signed, and with it the session's token.
 fn shown(message: &str) -> &str {
+    let message = message.lines().next().unwrap_or_default();
     let mut end = SHOWN.min(message.len());
     while !message.is_char_boundary(end) {
         end -= 1;

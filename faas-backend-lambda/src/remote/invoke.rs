@@ -12,9 +12,10 @@ use faas_core::guest::Reply;
 use faas_core::log::LogLine;
 use faas_core::outcome::MAX_RESULT;
 use faas_core::{ActionSpec, Completion, Error, ErrorKind, Invocation, Outcome, StartKind, Timestamp};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::error::of_call;
+use super::error::{of_invocation, retry_after};
+use super::pause::Pauses;
 use super::report::Tail;
 use crate::message::{self, Failure, Heard};
 
@@ -113,7 +114,7 @@ async fn ask(
     start_by: Instant,
 ) -> Result<Answered, Error> {
     let what = format!("invoke function '{}'", target.name);
-    let mut pause = PAUSES.0;
+    let mut pauses = Pauses::new(PAUSES);
     loop {
         let call = client
             .invoke()
@@ -125,23 +126,31 @@ async fn ask(
         let (began, start) = (Timestamp::from(std::time::SystemTime::now()), Instant::now());
         let latest = start + spec.limits.timeout + PATIENCE;
         let answer = timeout_at(latest, call.send()).await;
-        let error = match answer {
+        let (error, after) = match answer {
             Ok(Ok(output)) => {
                 let tail = Tail::read(output.log_result());
                 return Ok(Answered { output, tail, began, took: start.elapsed() });
             }
-            Ok(Err(error)) => of_call(&what, &error),
+            Ok(Err(error)) => (not_run(of_invocation(&what, &error)), retry_after(&error)),
             Err(_) => {
                 let text = format!("function '{}' does not answer; whether it ran is not known", target.name);
                 return Err(Error::new(ErrorKind::SandboxLost, text).temporary(false));
             }
         };
-        if !error.is_temporary() || Instant::now() + pause >= start_by {
-            return Err(error);
-        }
+        let wait = pauses.next().max(after.unwrap_or_default());
+        // AWS may ask for more time than a clock has.
+        let again = Instant::now().checked_add(wait).filter(|again| *again < start_by);
+        let Some(again) = again.filter(|_| error.is_temporary()) else { return Err(error) };
         tracing::debug!(%error, "a call that had no effect is made again");
-        sleep(pause.mul_f64(0.5 + 0.5 * fastrand::f64())).await;
-        pause = (pause * 2).min(PAUSES.1);
+        sleep_until(again).await;
+    }
+}
+
+/// A function that is being changed runs nothing, and soon does again.
+fn not_run(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::Conflict => Error::new(ErrorKind::Unavailable, error.message()),
+        _ => error,
     }
 }
 

@@ -7,11 +7,13 @@ mod config;
 mod deploy;
 mod error;
 mod invoke;
+mod pause;
 mod remove;
 mod report;
 mod warm;
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -26,8 +28,8 @@ use faas_core::{
     ActionSpec, Backend, BackendInfo, Capability, Capacity, Completion, Deployment, Entropy, Error,
     ErrorKind, Health, Invocation, payload,
 };
-use tokio::sync::OnceCell;
-use tokio::time::Instant;
+use tokio::sync::{OnceCell, watch};
+use tokio::time::{Instant, timeout_at};
 
 pub use self::builder::LambdaBuilder;
 use self::code::Code;
@@ -62,7 +64,7 @@ pub struct LambdaBackend {
     entropy: OnceLock<Arc<Entropy>>,
     aws: OnceCell<Aws>,
     uses: Uses,
-    closed: AtomicBool,
+    closed: watch::Sender<bool>,
     /// What its deployments are recognised by.
     identity: Arc<()>,
 }
@@ -70,13 +72,18 @@ pub struct LambdaBackend {
 /// The connection to AWS.
 struct Aws {
     config: SdkConfig,
+    /// For calls that take as long as they take: invocations, and those that carry code.
     lambda: Client,
+    /// For all others.
+    control: Client,
 }
 
 /// What a deployment keeps.
 struct Deployed {
     backend: Arc<()>,
     target: Target,
+    /// Whether it was counted out.
+    removed: AtomicBool,
 }
 
 impl LambdaBackend {
@@ -144,7 +151,7 @@ impl LambdaBackend {
             entropy: OnceLock::new(),
             aws: OnceCell::new(),
             uses: Uses::default(),
-            closed: AtomicBool::new(false),
+            closed: watch::Sender::new(false),
             identity: Arc::new(()),
         }
     }
@@ -154,7 +161,8 @@ impl LambdaBackend {
             .get_or_init(|| async {
                 let config = client::connect(&self.config).await;
                 let lambda = Client::new(&config);
-                Aws { config, lambda }
+                let control = client::control(&config);
+                Aws { config, lambda, control }
             })
             .await
     }
@@ -164,11 +172,24 @@ impl LambdaBackend {
     }
 
     fn check_open(&self) -> Result<(), Error> {
-        if self.closed.load(Ordering::Acquire) {
-            let text = format!("backend '{}' is shut down", self.info.name);
-            return Err(Error::new(ErrorKind::Closed, text));
+        if *self.closed.borrow() {
+            return Err(self.is_closed());
         }
         Ok(())
+    }
+
+    fn is_closed(&self) -> Error {
+        Error::new(ErrorKind::Closed, format!("backend '{}' is shut down", self.info.name))
+    }
+
+    /// Does what a shutdown ends, wherever it is.
+    async fn while_open<T>(&self, doing: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        let mut closed = self.closed.subscribe();
+        tokio::select! {
+            biased;
+            _ = closed.wait_for(|closed| *closed) => Err(self.is_closed()),
+            done = doing => done,
+        }
     }
 
     fn deployed<'a>(&self, deployment: &'a Deployment) -> Result<&'a Deployed, Error> {
@@ -190,18 +211,26 @@ impl LambdaBackend {
         let artifact = self.catalogue.find(&spec.name)?;
         let function = Function::of(spec, &self.config.prefix)?;
         let aws = self.aws().await;
-        let code = Code::of(artifact, &self.config, &aws.config).await?;
         let deadline = Instant::now() + self.config.deploy_timeout;
-        let (client, config, uses) = (&aws.lambda, &self.config, &self.uses);
-        let deploying = Deploying { client, config, uses, deadline };
+        let code = timeout_at(deadline, Code::of(artifact, &self.config, &aws.config)).await;
+        let code = code.map_err(|_| {
+            let limit = self.config.deploy_timeout;
+            let text = format!("the code of function '{}' was not uploaded within {limit:?}", function.name);
+            Error::new(ErrorKind::DeadlineExceeded, text)
+        })??;
+        let _turn = self.uses.turn(&function.name, deadline).await?;
+        let (client, carrier, config, uses) = (&aws.control, &aws.lambda, &self.config, &self.uses);
+        let deploying = Deploying { client, carrier, config, uses, deadline };
         let version = deploying.run(&Wanted { function: &function, code: &code }).await?;
         let Function { name, memory, .. } = function;
-        Ok(Target { name, qualifier: Some(version), is_own: true, memory })
+        let target = Target { name, qualifier: Some(version), is_own: true, memory };
+        uses.deployed(&target);
+        Ok(target)
     }
 
     /// A function that is there already.
     async fn adopt(&self, function: &str) -> Result<Target, Error> {
-        let call = self.aws().await.lambda.get_function_configuration().function_name(function);
+        let call = self.aws().await.control.get_function_configuration().function_name(function);
         let found = call.send().await;
         let found = found.map_err(|error| of_call(&format!("look at function '{function}'"), &error))?;
         let memory = found.memory_size().and_then(|memory| u64::try_from(memory).ok()).unwrap_or(u64::MAX);
@@ -222,9 +251,8 @@ impl Backend for LambdaBackend {
     async fn deploy(&self, spec: Arc<ActionSpec>) -> Result<Deployment, Error> {
         self.check_open()?;
         let refused = |error: Error| error.with_operation("deploy").with_context("action", &spec.name);
-        let target = self.target(&spec).await.map_err(refused)?;
-        self.uses.deployed(&target);
-        let state = Deployed { backend: Arc::clone(&self.identity), target };
+        let target = self.while_open(self.target(&spec)).await.map_err(refused)?;
+        let state = Deployed { backend: Arc::clone(&self.identity), target, removed: AtomicBool::new(false) };
         Ok(Deployment::new(spec, state))
     }
 
@@ -249,23 +277,33 @@ impl Backend for LambdaBackend {
             return Ok(0);
         }
         let deadline = Instant::now() + self.config.deploy_timeout;
-        let client = &self.aws().await.lambda;
-        self.uses.ordered(target);
-        let warmed = warm::warm(client, target, count, deadline).await;
-        let warmed = match warmed {
-            Ok(ready) => invoke::probe(client, target, &deployment.spec, deadline).await.map(|()| ready),
-            Err(error) => Err(error),
+        let aws = self.aws().await;
+        let warming = async {
+            // Whoever removes the function, or shuts down, comes before an order or after it.
+            let turn = self.uses.turn(&target.name, deadline).await?;
+            let ready = warm::warm(&aws.control, &self.uses, target, count, deadline).await?;
+            drop(turn);
+            invoke::probe(&aws.lambda, target, &deployment.spec, deadline).await.map(|()| ready)
         };
+        let warmed = self.while_open(warming).await;
         warmed.map_err(|error| error.with_operation("warm").with_context("action", &deployment.spec.name))
     }
 
     async fn remove(&self, deployment: &Deployment) -> Result<(), Error> {
-        let target = &self.deployed(deployment)?.target;
+        let Deployed { target, removed, .. } = self.deployed(deployment)?;
         if !target.is_own {
             return Ok(());
         }
+        if !removed.swap(true, Ordering::Relaxed) {
+            self.uses.undeployed(target);
+        }
         self.uses.idle(target).await;
-        let removed = self.uses.remove(&self.aws().await.lambda, target, &self.config.alias).await;
+        let deadline = Instant::now() + self.config.deploy_timeout;
+        let removing = async {
+            let _turn = self.uses.turn(&target.name, deadline).await?;
+            self.uses.remove(&self.aws().await.control, target, &self.config.alias).await
+        };
+        let removed = removing.await;
         removed.map_err(|error| error.with_operation("remove").with_context("action", &deployment.spec.name))
     }
 
@@ -273,7 +311,7 @@ impl Backend for LambdaBackend {
         if let Err(closed) = self.check_open() {
             return Health { problem: Some(closed.message().to_owned()), pool: None };
         }
-        let call = self.aws().await.lambda.get_account_settings();
+        let call = self.aws().await.control.get_account_settings();
         let problem =
             match call.send().await.map_err(|error| of_call("ask for the account's settings", &error)) {
                 Ok(_) => None,
@@ -289,9 +327,9 @@ impl Backend for LambdaBackend {
 
     async fn shutdown(&self) -> Result<(), Error> {
         // Functions stay: they cost nothing while nobody invokes them, and the next process finds them.
-        self.closed.store(true, Ordering::Release);
+        self.closed.send_replace(true);
         match self.aws.get() {
-            Some(aws) if self.config.provisioned => self.uses.cool(&aws.lambda).await,
+            Some(aws) if self.config.provisioned => self.uses.cool(&aws.control).await,
             _ => Ok(()),
         }
     }

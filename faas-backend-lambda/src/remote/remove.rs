@@ -1,19 +1,26 @@
 //! Taking functions away again, and what of them this process still uses.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use aws_sdk_lambda::Client;
 use faas_core::{Error, ErrorKind};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedMutexGuard};
+use tokio::time::{Instant, timeout_at};
 
-use super::error::of_call;
+use super::error::present;
 use super::invoke::Target;
+
+/// How long a shutdown waits for whoever changes a function, and is told to end. Arbitrary.
+const ENDING: Duration = Duration::from_secs(5);
 
 /// What this process uses of functions: by name and version.
 #[derive(Default)]
 pub(super) struct Uses {
     used: Mutex<BTreeMap<(String, String), Use>>,
+    /// By functions, whose turn it is to deploy, to warm or to remove.
+    turns: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>,
     /// Told when a run ends.
     ended: Notify,
 }
@@ -33,6 +40,22 @@ fn key(target: &Target) -> (String, String) {
 impl Uses {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<(String, String), Use>> {
         self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until nobody else of this process deploys, warms or removes the function, which would pull it from under
+    /// whoever has just found it.
+    ///
+    /// # Errors
+    /// `DeadlineExceeded` when that takes too long.
+    pub(super) async fn turn(&self, name: &str, deadline: Instant) -> Result<OwnedMutexGuard<()>, Error> {
+        let turn = {
+            let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(turns.entry(name.to_owned()).or_default())
+        };
+        timeout_at(deadline, turn.lock_owned()).await.map_err(|_| {
+            let text = format!("somebody else of this process changes function '{name}' for too long");
+            Error::new(ErrorKind::DeadlineExceeded, text)
+        })
     }
 
     /// Counts a deployment in.
@@ -70,46 +93,38 @@ impl Uses {
         }
     }
 
-    /// Takes a deployment away: with the last one of a version that version, and with the one that the alias leads to the
-    /// whole function.
+    /// Counts a deployment out.
+    pub(super) fn undeployed(&self, target: &Target) {
+        if let Some(used) = self.lock().get_mut(&key(target)) {
+            used.deployments = used.deployments.saturating_sub(1);
+        }
+    }
+
+    /// Takes away what no deployment of this process uses any more: the version, or the whole function where none is used
+    /// and the alias leads to no other version.
     ///
     /// # Errors
     /// As AWS tells; what is gone already is no error.
     pub(super) async fn remove(&self, client: &Client, target: &Target, alias: &str) -> Result<(), Error> {
-        let is_last = {
-            let mut used = self.lock();
-            let own = used.entry(key(target)).or_default();
-            own.deployments = own.deployments.saturating_sub(1);
-            own.deployments == 0
-        };
-        if !is_last {
+        let (name, version) = key(target);
+        let used = self.versions(&name);
+        if used.contains(&version) {
             return Ok(());
         }
-        let (name, version) = key(target);
         let led = client.get_alias().function_name(&name).name(alias).send().await;
-        let led_here = match led {
-            Ok(led) => led.function_version() == Some(&version),
-            Err(error) => match of_call(&format!("look at alias '{alias}' of function '{name}'"), &error) {
-                error if error.kind() == ErrorKind::NotFound => false,
-                error => return Err(error),
-            },
-        };
+        let led = present(led, &format!("look at alias '{alias}' of function '{name}'"))?;
+        let led = led.and_then(|led| led.function_version);
+        let is_led_here = led.as_ref() == Some(&version);
         let mut delete = client.delete_function().function_name(&name);
-        if !led_here {
+        if !used.is_empty() || led.is_some() && !is_led_here {
             delete = delete.qualifier(&version);
-        } else if !self.versions(&name).is_empty() {
-            // Others of this process are in use: the alias goes, so that its version may.
-            let gone = client.delete_alias().function_name(&name).name(alias).send().await;
-            gone.map_err(|error| of_call(&format!("delete alias '{alias}' of function '{name}'"), &error))?;
-            delete = delete.qualifier(&version);
+            if is_led_here {
+                // The alias goes, so that its version may.
+                let gone = client.delete_alias().function_name(&name).name(alias).send().await;
+                present(gone, &format!("delete alias '{alias}' of function '{name}'"))?;
+            }
         }
-        match delete.send().await {
-            Ok(_) => {}
-            Err(error) => match of_call(&format!("delete function '{name}'"), &error) {
-                error if error.kind() == ErrorKind::NotFound => {}
-                error => return Err(error),
-            },
-        }
+        present(delete.send().await, &format!("delete function '{name}'"))?;
         self.lock().remove(&(name, version));
         Ok(())
     }
@@ -119,21 +134,21 @@ impl Uses {
     /// # Errors
     /// The first one of AWS's; the others are tried all the same.
     pub(super) async fn cool(&self, client: &Client) -> Result<(), Error> {
-        let ordered: Vec<_> =
-            self.lock().iter().filter(|(_, used)| used.provisioned).map(|(key, _)| key.clone()).collect();
-        let mut first = Ok(());
-        for (name, version) in ordered {
-            let call = client.delete_provisioned_concurrency_config().function_name(&name);
-            let deleted = call.qualifier(&version).send().await;
-            let deleted = deleted
-                .map(drop)
-                .map_err(|error| of_call(&format!("end the provisioned concurrency of '{name}'"), &error));
-            let deleted = match deleted {
-                Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-                deleted => deleted,
-            };
+        let used: Vec<_> = self.lock().keys().cloned().collect();
+        let (mut first, deadline) = (Ok(()), Instant::now() + ENDING);
+        for (name, version) in used {
+            // After whoever orders now; nobody does later.
+            let _turn = self.turn(&name, deadline).await;
+            let key = (name, version);
+            if !self.lock().get(&key).is_some_and(|used| used.provisioned) {
+                continue;
+            }
+            let (name, version) = &key;
+            let call = client.delete_provisioned_concurrency_config().function_name(name);
+            let deleted = call.qualifier(version).send().await;
+            let deleted = present(deleted, &format!("end the provisioned concurrency of '{name}'")).map(drop);
             if deleted.is_ok()
-                && let Some(used) = self.lock().get_mut(&(name, version))
+                && let Some(used) = self.lock().get_mut(&key)
             {
                 used.provisioned = false;
             }

@@ -1,17 +1,14 @@
 //! Environments made ahead: provisioned concurrency.
 
-use std::time::Duration;
-
 use aws_sdk_lambda::Client;
 use aws_sdk_lambda::types::ProvisionedConcurrencyStatusEnum as Status;
 use faas_core::{Error, ErrorKind};
 use tokio::time::{Instant, sleep};
 
-use super::error::of_call;
+use super::error::{of_call, present};
 use super::invoke::Target;
-
-/// How often the environments in the making are looked at. Arbitrary.
-const LOOK: Duration = Duration::from_millis(500);
+use super::pause::{LOOKS, Pauses};
+use super::remove::Uses;
 
 /// Has so many environments be ready, if there are not as many. Answers with how many of them are.
 ///
@@ -19,26 +16,21 @@ const LOOK: Duration = Duration::from_millis(500);
 /// `DeadlineExceeded` when they are not ready in time; `InitFailed` when Lambda cannot make them; else as AWS tells.
 pub(super) async fn warm(
     client: &Client,
+    uses: &Uses,
     target: &Target,
     count: usize,
     deadline: Instant,
 ) -> Result<usize, Error> {
     let (name, version) = (&target.name, target.qualifier.as_deref().unwrap_or_default());
     let wanted = i32::try_from(count).unwrap_or(i32::MAX);
-    let mut ordered = false;
+    let (mut ordered, mut pauses) = (false, Pauses::new(LOOKS));
     loop {
         let call = client.get_provisioned_concurrency_config().function_name(name).qualifier(version);
-        let found = match call.send().await {
-            Ok(found) => Some(found),
-            Err(error) => {
-                match of_call(&format!("look at the provisioned concurrency of '{name}'"), &error) {
-                    error if error.kind() == ErrorKind::NotFound => None,
-                    error => return Err(error),
-                }
-            }
-        };
+        let found = present(call.send().await, &format!("look at the provisioned concurrency of '{name}'"))?;
         let requested = found.as_ref().and_then(|found| found.requested_provisioned_concurrent_executions());
         if requested.unwrap_or(0) < wanted && !ordered {
+            // Noted before: the order may arrive though the answer does not.
+            uses.ordered(target);
             let call = client.put_provisioned_concurrency_config().function_name(name).qualifier(version);
             let put = call.provisioned_concurrent_executions(wanted).send().await;
             put.map_err(|error| of_call(&format!("provision concurrency for '{name}'"), &error))?;
@@ -59,7 +51,7 @@ pub(super) async fn warm(
                 let text = format!("the environments of function '{name}' were not ready in time");
                 return Err(Error::new(ErrorKind::DeadlineExceeded, text));
             }
-            _ => sleep(LOOK).await,
+            _ => sleep(pauses.next()).await,
         }
     }
 }

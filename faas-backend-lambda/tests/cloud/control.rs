@@ -150,6 +150,22 @@ impl Plane {
         answered.unwrap_or_else(|refused| refused)
     }
 
+    /// The names of the functions.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.functions.keys().cloned().collect()
+    }
+
+    /// All that is there, without what differs each time.
+    pub(crate) fn summary(&self) -> Value {
+        let functions = self.functions.iter().map(|(name, function)| (name.clone(), function.summary()));
+        Value::Object(functions.collect())
+    }
+
+    /// Makes all functions somebody else's, who has no tags.
+    pub(crate) fn untag(&mut self) {
+        self.functions.values_mut().for_each(|function| function.tags.clear());
+    }
+
     pub(super) fn function(&mut self, request: &Request) -> Result<&mut Function, Response> {
         let name = name(request).0;
         self.functions.get_mut(name).ok_or_else(|| not_found(name))

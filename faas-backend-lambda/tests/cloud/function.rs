@@ -53,6 +53,24 @@ impl Function {
         }
     }
 
+    /// All of it, without revisions.
+    pub(super) fn summary(&self) -> Value {
+        let plain = |of: &Configuration| {
+            let mut json = of.json();
+            json["RevisionId"].take();
+            json
+        };
+        let versions: BTreeMap<_, _> = self.versions.iter().map(|(number, of)| (number, plain(of))).collect();
+        let aliases: BTreeMap<_, _> =
+            self.aliases.iter().map(|(name, alias)| (name, &alias.version)).collect();
+        let provisioned: BTreeMap<_, _> =
+            self.provisioned.iter().map(|(version, of)| (version, of.requested)).collect();
+        json!({
+            "latest": plain(&self.latest), "versions": versions, "aliases": aliases, "tags": self.tags,
+            "reserved": self.reserved, "provisioned": provisioned,
+        })
+    }
+
     /// What a version or an alias leads to; none of both is $LATEST.
     pub(super) fn configuration(&mut self, qualifier: Option<&str>) -> Result<&mut Configuration, Response> {
         let missing = not_found(&format!("{}:{}", self.latest.name, qualifier.unwrap_or_default()));

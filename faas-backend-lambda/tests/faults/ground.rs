@@ -103,7 +103,7 @@ pub(crate) fn artifact() -> Artifact {
 
 /// A backend of the artifact at the service.
 pub(crate) fn builder(cloud: &Cloud, artifact: &Artifact) -> LambdaBuilder {
-    builder_at(&cloud.endpoint()).artifact(artifact.folder())
+    builder_at(&cloud.endpoint()).artifact(artifact.folder()).role(ROLE)
 }
 
 /// A backend of nothing at that address.
@@ -112,7 +112,6 @@ pub(crate) fn builder_at(endpoint: &str) -> LambdaBuilder {
         .endpoint(endpoint)
         .region("eu-west-1")
         .credentials("AKIDEXAMPLE", "a-secret", None)
-        .role(ROLE)
         .deploy_timeout(Duration::from_secs(20))
 }
 

@@ -13,3 +13,4 @@
 mod cloud;
 mod deploy;
 mod ground;
+mod interrupted;

@@ -1,0 +1,161 @@
+//! Deployments that are cut off, lose calls, or are not alone.
+
+use std::sync::Arc;
+
+use faas_backend_lambda::LambdaBackend;
+use faas_core::{ErrorKind, MemoryMib};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use crate::cloud::{Answer, Cloud, Fate, Rule};
+use crate::ground::{Artifact, ECHO, artifact, backend, builder, deploy, echoing, result, spec};
+
+/// What is brought to the same end whatever happens on the way.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    /// Nothing is there.
+    New,
+    /// Code, configuration and tags differ.
+    Changed,
+}
+
+/// A service where the way begins, and what is to be deployed.
+async fn begun(way: Way) -> (Arc<Cloud>, Artifact) {
+    let (cloud, artifact) = (echoing().await, artifact());
+    if matches!(way, Way::Changed) {
+        deploy(&backend(&cloud, &artifact), spec(ECHO)).await.unwrap();
+        cloud.plane().on_update = Fate { looks: 1, failure: None };
+        artifact.write(b"two", &[ECHO]);
+    }
+    (Arc::new(cloud), artifact)
+}
+
+async fn finished(cloud: &Cloud, artifact: &Artifact) -> Value {
+    let backend = wanted(cloud, artifact);
+    let spec = spec(ECHO).with_memory(MemoryMib::new(300));
+    let deployment = deploy(&backend, spec).await.unwrap();
+    let ran = result(&backend, &deployment).await;
+    json!({ "ran": ran, "state": cloud.plane().summary() })
+}
+
+fn wanted(cloud: &Cloud, artifact: &Artifact) -> LambdaBackend {
+    builder(cloud, artifact).tag("team", "red").reserved_concurrency(5).build().unwrap()
+}
+
+/// Deploys, and is dropped before the call after so many is done. Whether there was one.
+async fn cut_off(cloud: &Cloud, artifact: &Artifact, calls: usize) -> bool {
+    let backend = wanted(cloud, artifact);
+    cloud.hold_after(calls);
+    let deploying = deploy(&backend, spec(ECHO).with_memory(MemoryMib::new(300)));
+    let is_cut = tokio::select! {
+        _ = cloud.held() => true,
+        deployed = deploying => deployed.map(|_| false).unwrap(),
+    };
+    cloud.gone().await;
+    cloud.heal();
+    is_cut
+}
+
+#[tokio::test]
+async fn a_deployment_that_was_cut_off_between_any_two_calls_ends_the_same() {
+    for way in [Way::New, Way::Changed] {
+        let (cloud, artifact) = begun(way).await;
+        let whole = finished(&cloud, &artifact).await;
+        let mut cuts = 0;
+        loop {
+            let (cloud, artifact) = begun(way).await;
+            let is_cut = cut_off(&cloud, &artifact, cuts).await;
+            assert_eq!(finished(&cloud, &artifact).await, whole, "{way:?}, cut off after {cuts} calls");
+            if !is_cut {
+                break;
+            }
+            cuts += 1;
+        }
+        assert!(cuts >= 8, "{way:?} took only {cuts} calls");
+    }
+}
+
+#[tokio::test]
+async fn a_deployment_ends_the_same_whichever_call_is_lost() {
+    for way in [Way::New, Way::Changed] {
+        let (cloud, artifact) = begun(way).await;
+        let before = cloud.calls().len();
+        let whole = finished(&cloud, &artifact).await;
+        let calls = cloud.calls_since(before).iter().take_while(|call| call.operation != "Invoke").count();
+        let mut lost = JoinSet::new();
+        for number in 0..calls {
+            for answer in [
+                Answer::Lost,
+                Answer::Half,
+                Answer::Closed,
+                Answer::refusal(500, "ServiceException", "An error occurred"),
+                Answer::refusal(429, "TooManyRequestsException", "Rate exceeded"),
+                Answer::Raw(b"HTTP/1.1 502 Bad\r\nContent-Length: 6\r\n\r\n<html>".to_vec()),
+            ] {
+                lost.spawn(async move {
+                    let (cloud, artifact) = begun(way).await;
+                    cloud.script(Rule::any(answer.clone()).after(number));
+                    (format!("{way:?}, call {number}: {answer:?}"), finished(&cloud, &artifact).await)
+                });
+            }
+        }
+        assert!(lost.len() >= 48, "{way:?} took only {calls} calls");
+        while let Some(ended) = lost.join_next().await {
+            let (what, end) = ended.unwrap();
+            assert_eq!(end, whole, "{what}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn two_who_deploy_the_same_at_once_find_the_others_work() {
+    let (cloud, artifact) = (echoing().await, artifact());
+    cloud.plane().on_create = Fate { looks: 2, failure: None };
+    let (one, other) = (backend(&cloud, &artifact), backend(&cloud, &artifact));
+    let (first, second) = tokio::join!(deploy(&one, spec(ECHO)), deploy(&other, spec(ECHO)));
+    assert_eq!(result(&one, &first.unwrap()).await["version"], "1");
+    assert_eq!(result(&other, &second.unwrap()).await["version"], "1");
+    assert_eq!(cloud.plane().names().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_who_deploy_different_code_at_once_each_invoke_their_own() {
+    let (one, other) = (Artifact::of("one", &[ECHO]), Artifact::of("other", &[ECHO]));
+    for looks in [0, 1, 2] {
+        let cloud = echoing().await;
+        cloud.plane().on_update = Fate { looks, failure: None };
+        let small = spec(ECHO).with_memory(MemoryMib::new(200));
+        let (first, second) = (backend(&cloud, &one), backend(&cloud, &other));
+        let (small, large) = tokio::join!(deploy(&first, small), deploy(&second, spec(ECHO)));
+        let (small, large) = (result(&first, &small.unwrap()).await, result(&second, &large.unwrap()).await);
+        assert_eq!((&small["zip"], &small["memory"]), (&json!("one"), &json!(200)));
+        assert_eq!((&large["zip"], &large["memory"]), (&json!("other"), &json!(256)));
+        assert_ne!(small["version"], large["version"]);
+        let name = cloud.plane().names().remove(0);
+        let led = cloud.plane().summary()[name]["aliases"]["live"].take();
+        let latest = std::cmp::max(small["version"].as_str(), large["version"].as_str());
+        assert_eq!(led.as_str(), latest, "the alias leads to the later version");
+    }
+}
+
+#[tokio::test]
+async fn a_deployment_is_given_up_where_trying_again_is_of_no_use() {
+    let (cloud, artifact) = (echoing().await, artifact());
+    for (answer, kind, calls) in [
+        (Answer::refusal(500, "ServiceException", "no"), ErrorKind::Unavailable, 8),
+        (Answer::Closed, ErrorKind::Unavailable, 8),
+        (Answer::refusal(403, "AccessDeniedException", "no"), ErrorKind::PermissionDenied, 1),
+        (Answer::refusal(400, "InvalidParameterValueException", "no"), ErrorKind::InvalidArgument, 1),
+        (Answer::refusal(400, "CodeStorageExceededException", "no"), ErrorKind::Exhausted, 1),
+    ] {
+        let before = cloud.calls().len();
+        cloud.script(Rule::any(answer.clone()).always());
+        let error = deploy(&backend(&cloud, &artifact), spec(ECHO)).await.unwrap_err();
+        cloud.heal();
+        assert_eq!(error.kind(), kind, "{answer:?}: {error}");
+        assert_eq!(cloud.calls_since(before).len(), calls, "{answer:?}");
+    }
+    let backend = backend(&cloud, &artifact);
+    let deployment = deploy(&backend, spec(ECHO)).await.unwrap();
+    assert_eq!(result(&backend, &deployment).await["version"], "1");
+}
