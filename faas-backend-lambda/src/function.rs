@@ -4,6 +4,7 @@
 //! "Lambda quotas" and "CreateFunction", AWS Lambda Developer Guide and API reference.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use faas_core::guest::lambda::SPEC;
@@ -30,7 +31,7 @@ const MAX_VARIABLES: usize = 4 << 10;
 const LONGEST_NAME: usize = 64;
 
 /// How a function is configured.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Function {
     pub(crate) name: String,
     /// In MB.
@@ -38,6 +39,18 @@ pub(crate) struct Function {
     /// In whole seconds.
     pub(crate) timeout: u64,
     pub(crate) variables: BTreeMap<String, String>,
+}
+
+impl fmt::Debug for Function {
+    /// Without the values of its variables, which may be secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Function")
+            .field("name", &self.name)
+            .field("memory", &self.memory)
+            .field("timeout", &self.timeout)
+            .field("variables", &self.variables.keys())
+            .finish()
+    }
 }
 
 impl Function {

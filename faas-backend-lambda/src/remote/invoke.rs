@@ -303,3 +303,83 @@ fn failed(target: &Target, spec: &ActionSpec, answered: &Answered, failure: &Fai
         (Outcome::developer_error(failure.text()), false)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use faas_core::{ActivationId, Payload};
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::net::{TcpListener, TcpSocket, TcpStream};
+
+    use super::*;
+    use crate::remote::client;
+    use crate::remote::config::{Config, Credentials};
+
+    /// What an invocation comes to at that address, which may wait so long for its start.
+    async fn failed(endpoint: String, limit: Duration) -> Error {
+        let credentials =
+            Credentials { id: "AKIDEXAMPLE".to_owned(), secret: "a-secret".to_owned(), token: None };
+        let config = Config {
+            endpoint: Some(endpoint),
+            region: Some("eu-west-1".to_owned()),
+            credentials: Some(credentials),
+            ..Config::default()
+        };
+        let client = Client::new(&client::connect(&config).await);
+        let target = Target { name: "f".to_owned(), qualifier: None, is_own: true, memory: 128 };
+        let mut invocation = Invocation::detached(ActivationId::from_u128(7), Payload::empty());
+        invocation.start_by = Instant::now() + limit;
+        invoke(&client, &target, &ActionSpec::new("f").unwrap(), &invocation, 0).await.unwrap_err()
+    }
+
+    #[track_caller]
+    fn assert_unreachable(error: &Error) {
+        assert_eq!((error.kind(), error.is_temporary()), (ErrorKind::Unavailable, true), "{error}");
+        assert!(error.message().starts_with("AWS cannot be reached to invoke function 'f': "), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_host_without_an_address_or_a_listener_is_unreachable() {
+        let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().map(|address| address.port());
+        for endpoint in
+            ["http://no-such-host.invalid".to_owned(), format!("http://127.0.0.1:{}", port.unwrap())]
+        {
+            assert_unreachable(&failed(endpoint, Duration::from_millis(200)).await);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_host_that_never_takes_the_connection_is_unreachable() {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut waiting = Vec::new();
+        while let Ok(connected) =
+            tokio::time::timeout(Duration::from_millis(200), TcpStream::connect(address)).await
+        {
+            waiting.push(connected.unwrap());
+        }
+        assert_unreachable(&failed(format!("http://{address}"), Duration::from_secs(1)).await);
+    }
+
+    #[tokio::test]
+    async fn a_host_that_speaks_no_tls_is_unreachable_and_asked_again() {
+        for greeting in [&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], b"", b"\x15\x03\x03\0\x02\x02\x28"] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let (address, asked) = (listener.local_addr().unwrap(), Arc::new(AtomicUsize::new(0)));
+            let count = Arc::clone(&asked);
+            let serving = tokio::spawn(async move {
+                while let Ok((mut stream, _)) = listener.accept().await {
+                    count.fetch_add(1, Ordering::Relaxed);
+                    let _ = stream.write_all(greeting).await;
+                }
+            });
+            assert_unreachable(&failed(format!("https://{address}"), Duration::from_millis(400)).await);
+            assert!((2..=6).contains(&asked.load(Ordering::Relaxed)), "asked {asked:?} times");
+            serving.abort();
+        }
+    }
+}

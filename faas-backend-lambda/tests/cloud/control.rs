@@ -161,6 +161,11 @@ impl Plane {
         Value::Object(functions.collect())
     }
 
+    /// Deletes all functions.
+    pub(crate) fn clear(&mut self) {
+        self.functions.clear();
+    }
+
     /// Makes all functions somebody else's, who has no tags.
     pub(crate) fn untag(&mut self) {
         self.functions.values_mut().for_each(|function| function.tags.clear());

@@ -95,7 +95,7 @@ impl Reply {
 pub(crate) struct Cloud {
     shared: Arc<Shared>,
     address: std::net::SocketAddr,
-    serving: JoinHandle<()>,
+    serving: Mutex<JoinHandle<()>>,
 }
 
 struct Shared {
@@ -121,8 +121,24 @@ impl Cloud {
             held: watch::Sender::new(0),
             run: Box::new(run),
         });
-        let serving = tokio::spawn(serve(listener, Arc::clone(&shared)));
+        let serving = Mutex::new(tokio::spawn(serve(listener, Arc::clone(&shared))));
         Self { shared, address, serving }
+    }
+
+    /// Goes off the network: who is connected is cut off, and nobody listens.
+    pub(crate) async fn down(&self) {
+        let serving = {
+            let mut serving = lock(&self.serving);
+            serving.abort();
+            std::mem::replace(&mut *serving, tokio::spawn(async {}))
+        };
+        let _ = serving.await;
+    }
+
+    /// Comes back at the same address.
+    pub(crate) async fn up(&self) {
+        let listener = TcpListener::bind(self.address).await.unwrap();
+        *lock(&self.serving) = tokio::spawn(serve(listener, Arc::clone(&self.shared)));
     }
 
     /// Where it is, for `endpoint` of a backend.
@@ -181,7 +197,7 @@ impl Cloud {
 
 impl Drop for Cloud {
     fn drop(&mut self) {
-        self.serving.abort();
+        lock(&self.serving).abort();
     }
 }
 

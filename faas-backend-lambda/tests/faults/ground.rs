@@ -26,7 +26,8 @@ pub(crate) async fn echoing() -> Cloud {
     Cloud::start(|invoked| boxed(echo(&invoked))).await
 }
 
-fn boxed(reply: Reply) -> BoxFuture<Reply> {
+/// A function that answers at once.
+pub(crate) fn boxed(reply: Reply) -> BoxFuture<Reply> {
     Box::pin(std::future::ready(reply))
 }
 

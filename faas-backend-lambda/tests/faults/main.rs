@@ -9,8 +9,11 @@
     reason = "a test that fails should panic, in the functions that tests share too"
 )]
 
+mod answers;
 #[path = "../cloud/mod.rs"]
 mod cloud;
 mod deploy;
 mod ground;
 mod interrupted;
+mod invoke;
+mod site;
