@@ -176,7 +176,7 @@ fn credentials<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdEr
 
 /// The words of the innermost cause.
 fn reason(error: &(dyn StdError + 'static)) -> String {
-    causes(error).last().map(|cause| shown(&cause.to_string()).to_owned()).unwrap_or_default()
+    causes(error).last().map(|cause| shown(&cause.to_string())).unwrap_or_default()
 }
 
 /// The error and all that led to it.
@@ -196,12 +196,41 @@ fn unknown(text: String) -> Error {
 /// The most that is shown of what AWS says, in bytes. Arbitrary.
 const SHOWN: usize = 1 << 10;
 
-/// The first line, as far as it is shown. In more of them AWS repeats what was signed, and with it the session's token.
-fn shown(message: &str) -> &str {
-    let message = message.lines().next().unwrap_or_default();
-    let mut end = SHOWN.min(message.len());
-    while !message.is_char_boundary(end) {
+/// The first line, as far as it is shown, without the objects in it. AWS repeats what it was told: the variables of a
+/// function that are too large, an event, and in more lines what was signed, with the session's token.
+fn shown(message: &str) -> String {
+    let line = message.lines().next().unwrap_or_default();
+    let mut text = match line.split_once('{') {
+        Some((before, object)) => {
+            let after = object.rsplit_once('}').map_or("", |(_, after)| after);
+            format!("{before}{{...}}{after}")
+        }
+        None => line.to_owned(),
+    };
+    let mut end = SHOWN.min(text.len());
+    while !text.is_char_boundary(end) {
         end -= 1;
     }
-    &message[..end]
+    text.truncate(end);
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shown;
+
+    #[test]
+    fn what_aws_repeats_is_not_shown() {
+        for (message, expected) in [
+            ("too large. String measured: {\"A\":{\"b\":1}}", "too large. String measured: {...}"),
+            ("Value '{A=secret}' at 'x' is wrong", "Value '{...}' at 'x' is wrong"),
+            ("Value '{A=two\nlines}' at 'x'", "Value '{...}"),
+            ("it does not match\nsigned: secret", "it does not match"),
+            ("", ""),
+        ] {
+            assert_eq!(shown(message), expected);
+        }
+        assert_eq!(shown(&"\u{e4}".repeat(1000)).len(), 1 << 10);
+        assert_eq!(shown(&format!("x{}", "\u{e4}".repeat(1000))).len(), (1 << 10) - 1);
+    }
 }

@@ -150,13 +150,11 @@ impl Plane {
         answered.unwrap_or_else(|refused| refused)
     }
 
-    /// The names of the functions.
-    pub(crate) fn names(&self) -> Vec<String> {
+    pub(super) fn names(&self) -> Vec<String> {
         self.functions.keys().cloned().collect()
     }
 
-    /// All that is there, without what differs each time.
-    pub(crate) fn summary(&self) -> Value {
+    pub(super) fn summary(&self) -> Value {
         let functions = self.functions.iter().map(|(name, function)| (name.clone(), function.summary()));
         Value::Object(functions.collect())
     }

@@ -22,6 +22,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
+use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::net::{TcpListener, TcpStream};
@@ -189,7 +190,17 @@ impl Cloud {
         self.shared.held.subscribe().wait_for(|held| *held == 0).await.unwrap();
     }
 
-    /// The control plane's state: what is there, and how it behaves.
+    /// The names of the functions.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.plane().names()
+    }
+
+    /// All that is there, without what differs each time.
+    pub(crate) fn summary(&self) -> Value {
+        self.plane().summary()
+    }
+
+    /// The control plane's state: what is there, and how it behaves. No call is answered while somebody has it.
     pub(crate) fn plane(&self) -> MutexGuard<'_, Plane> {
         lock(&self.shared.plane)
     }

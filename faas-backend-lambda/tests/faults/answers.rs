@@ -197,7 +197,7 @@ async fn a_function_of_somebody_elses_is_asked_as_it_expects_and_taken_by_what_i
         (r#"{"asked":{"n":1}}"#, Outcome::from_foreign_reply(br#"{"asked":{"n":1}}"#.to_vec())),
     ] {
         let site = Site::new().await;
-        let name = site.cloud.plane().names().remove(0);
+        let name = site.cloud.names().remove(0);
         let cloud = Cloud::start(move |invoked| {
             assert_eq!(invoked.payload.as_ref(), br#"{"n":1}"#);
             boxed(Reply::new(answer).with_log(REPORT))
@@ -209,6 +209,6 @@ async fn a_function_of_somebody_elses_is_asked_as_it_expects_and_taken_by_what_i
         assert_eq!(completion.outcome, outcome, "{answer}");
         assert_eq!(completion.logs[0].text, "printed");
         backend.remove(&deployment).await.unwrap();
-        assert_eq!(cloud.plane().names(), [name], "it is not this library's to delete");
+        assert_eq!(cloud.names(), [name], "it is not this library's to delete");
     }
 }

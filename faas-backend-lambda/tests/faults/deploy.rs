@@ -46,8 +46,8 @@ async fn only_what_differs_is_changed() {
     let ran = result(&other_code, &deployment).await;
     assert_eq!((&ran["version"], &ran["zip"], &ran["memory"]), (&json!("3"), &json!("two"), &json!(512)));
     assert_eq!((cloud.count("CreateFunction"), cloud.count("PublishVersion")), (1, 3));
-    let name = &cloud.plane().names()[0];
-    assert_eq!(cloud.plane().summary()[name]["aliases"], json!({ "live": "3" }));
+    let name = &cloud.names()[0];
+    assert_eq!(cloud.summary()[name]["aliases"], json!({ "live": "3" }));
 }
 
 #[tokio::test]
@@ -69,12 +69,12 @@ async fn a_function_that_somebody_else_made_is_refused_and_untouched() {
     deploy(&backend(&cloud, &artifact), spec(ECHO)).await.unwrap();
     cloud.plane().untag();
     artifact.write(b"two", &[ECHO]);
-    let (state, before) = (cloud.plane().summary(), cloud.calls().len());
+    let (state, before) = (cloud.summary(), cloud.calls().len());
     let error = deploy(&backend(&cloud, &artifact), spec(ECHO)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AlreadyExists, "{error}");
     assert!(error.message().contains("Choose another prefix"), "{error}");
     assert!(cloud.calls_since(before).iter().all(|call| call.is_reading()), "{:?}", cloud.calls());
-    assert_eq!(cloud.plane().summary(), state);
+    assert_eq!(cloud.summary(), state);
     let other = builder(&cloud, &artifact).prefix("mine").build().unwrap();
     let deployment = deploy(&other, spec(ECHO)).await.unwrap();
     assert_eq!(result(&other, &deployment).await["zip"], "two");
@@ -214,8 +214,8 @@ async fn old_versions_are_swept_and_those_in_use_are_kept() {
     cloud.plane().page = 2;
     let sized = |mib| spec(ECHO).with_memory(MemoryMib::new(mib));
     let versions = || {
-        let name = cloud.plane().names().remove(0);
-        let state = cloud.plane().summary();
+        let name = cloud.names().remove(0);
+        let state = cloud.summary();
         let versions = state[&name]["versions"].as_object().unwrap().keys().cloned();
         versions.map(|version| version.parse().unwrap()).collect::<Vec<u32>>()
     };
@@ -244,8 +244,8 @@ async fn tags_reserved_concurrency_and_the_alias_are_brought_along() {
     let first = with("red", 7).alias("next").build().unwrap();
     deploy(&first, spec(ECHO)).await.unwrap();
     let state = || {
-        let name = cloud.plane().names().remove(0);
-        let state = cloud.plane().summary()[name].take();
+        let name = cloud.names().remove(0);
+        let state = cloud.summary()[name].take();
         (state["tags"].clone(), state["reserved"].clone(), state["aliases"].clone())
     };
     let tags = |team| json!({ "io.faas.made-by": "faas", "team": team, "env": "test" });

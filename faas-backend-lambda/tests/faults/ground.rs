@@ -37,7 +37,7 @@ pub(crate) fn echo(invoked: &Invoked) -> Reply {
         return Reply::new(invoked.payload.clone());
     };
     let value: Value = serde_json::from_str(event.value.get()).unwrap();
-    let zip = String::from_utf8_lossy(&invoked.zip);
+    let zip = String::from_utf8_lossy(&invoked.zip[..invoked.zip.len().min(16)]);
     let result = json!({ "value": value, "version": invoked.version, "zip": zip, "memory": invoked.memory });
     told(Told { run: 1_000_000, ..Told::default() }, &result)
 }

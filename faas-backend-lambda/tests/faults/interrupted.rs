@@ -35,7 +35,7 @@ async fn finished(cloud: &Cloud, artifact: &Artifact) -> Value {
     let spec = spec(ECHO).with_memory(MemoryMib::new(300));
     let deployment = deploy(&backend, spec).await.unwrap();
     let ran = result(&backend, &deployment).await;
-    json!({ "ran": ran, "state": cloud.plane().summary() })
+    json!({ "ran": ran, "state": cloud.summary() })
 }
 
 fn wanted(cloud: &Cloud, artifact: &Artifact) -> LambdaBackend {
@@ -115,7 +115,7 @@ async fn two_who_deploy_the_same_at_once_find_the_others_work() {
     let (first, second) = tokio::join!(deploy(&one, spec(ECHO)), deploy(&other, spec(ECHO)));
     assert_eq!(result(&one, &first.unwrap()).await["version"], "1");
     assert_eq!(result(&other, &second.unwrap()).await["version"], "1");
-    assert_eq!(cloud.plane().names().len(), 1);
+    assert_eq!(cloud.names().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -131,8 +131,8 @@ async fn two_who_deploy_different_code_at_once_each_invoke_their_own() {
         assert_eq!((&small["zip"], &small["memory"]), (&json!("one"), &json!(200)));
         assert_eq!((&large["zip"], &large["memory"]), (&json!("other"), &json!(256)));
         assert_ne!(small["version"], large["version"]);
-        let name = cloud.plane().names().remove(0);
-        let led = cloud.plane().summary()[name]["aliases"]["live"].take();
+        let name = cloud.names().remove(0);
+        let led = cloud.summary()[name]["aliases"]["live"].take();
         let latest = std::cmp::max(small["version"].as_str(), large["version"].as_str());
         assert_eq!(led.as_str(), latest, "the alias leads to the later version");
     }

@@ -16,4 +16,6 @@ mod deploy;
 mod ground;
 mod interrupted;
 mod invoke;
+mod life;
+mod secrets;
 mod site;

@@ -1,7 +1,6 @@
 //! An action that is deployed at a service of its own, whose calls and starts are counted.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use faas_backend_lambda::LambdaBackend;
 use faas_core::{ActionSpec, Backend as _, Completion, Deployment, Error, Invocation};
@@ -17,7 +16,8 @@ pub(crate) struct Site {
     pub(crate) cloud: Cloud,
     pub(crate) backend: LambdaBackend,
     pub(crate) deployment: Deployment,
-    starts: Arc<AtomicUsize>,
+    /// What functions were asked.
+    started: Arc<Mutex<Vec<Invoked>>>,
     artifact: Artifact,
 }
 
@@ -41,16 +41,17 @@ impl Site {
         spec: ActionSpec,
         run: impl Fn(&Invoked) -> Reply + Send + Sync + 'static,
     ) -> Self {
-        let starts = Arc::new(AtomicUsize::new(0));
-        let started = Arc::clone(&starts);
+        let started = Arc::new(Mutex::new(Vec::new()));
+        let asked = Arc::clone(&started);
         let cloud = Cloud::start(move |invoked| {
-            started.fetch_add(1, Ordering::Relaxed);
-            boxed(run(&invoked))
+            let reply = run(&invoked);
+            asked.lock().unwrap().push(invoked);
+            boxed(reply)
         });
         let (cloud, artifact) = (cloud.await, Artifact::of("one", &[ECHO, ONCE]));
         let backend = backend(&cloud, &artifact);
         let deployment = deploy(&backend, spec).await.unwrap();
-        Self { cloud, backend, deployment, starts, artifact }
+        Self { cloud, backend, deployment, started, artifact }
     }
 
     pub(crate) fn artifact(&self) -> &Artifact {
@@ -59,7 +60,12 @@ impl Site {
 
     /// How often functions began to run.
     pub(crate) fn starts(&self) -> usize {
-        self.starts.load(Ordering::Relaxed)
+        self.started.lock().unwrap().len()
+    }
+
+    /// What the function was asked that began to run last.
+    pub(crate) fn last(&self) -> Invoked {
+        self.started.lock().unwrap().last().unwrap().clone()
     }
 
     pub(crate) async fn run(&self) -> Ended {
