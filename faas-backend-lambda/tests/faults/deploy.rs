@@ -5,6 +5,8 @@ use std::time::Duration;
 use faas_core::{ErrorKind, MemoryMib};
 use serde_json::json;
 
+#[cfg(feature = "s3")]
+use crate::cloud::Response;
 use crate::cloud::{Answer, Fate, Rule};
 use crate::ground::{
     Artifact, ECHO, ROLE, artifact, backend, builder, builder_at, deploy, echoing, result, spec,
@@ -117,6 +119,21 @@ async fn a_zip_that_is_too_large_goes_through_a_bucket_once() {
     }
     assert_eq!((cloud.count("PutObject"), cloud.plane().objects.len()), (1, 1));
     assert_eq!(cloud.count("CreateFunction"), 1);
+
+    let hasty = || builder(&cloud, &large).bucket("other").deploy_timeout(Duration::from_secs(1));
+    for (answer, kind) in [
+        (Answer::Stalled, ErrorKind::DeadlineExceeded),
+        (Answer::Closed, ErrorKind::Unavailable),
+        (
+            Answer::Said(Response::new(403, "<Error><Code>AccessDenied</Code></Error>")),
+            ErrorKind::PermissionDenied,
+        ),
+    ] {
+        cloud.script(Rule::next("PutObject", answer));
+        let error = deploy(&hasty().build().unwrap(), spec(ECHO)).await.unwrap_err();
+        assert_eq!(error.kind(), kind, "{error}");
+    }
+    deploy(&hasty().build().unwrap(), spec(ECHO)).await.unwrap();
 }
 
 #[cfg(not(feature = "s3"))]
@@ -198,12 +215,23 @@ async fn a_deployment_ends_at_its_timeout() {
     let error = deploy(&hasty(), spec(ECHO)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::DeadlineExceeded, "{error}");
     assert!(error.message().ends_with("not ready within 1s: AWS does not answer"), "{error}");
+    // Who waits for the turn of another one waits no longer.
+    let backend = hasty();
+    cloud.script(Rule::next("GetFunction", Answer::Stalled).times(2));
+    let (one, other) = tokio::join!(deploy(&backend, spec(ECHO)), deploy(&backend, spec(ECHO)));
+    cloud.heal();
+    for error in [one.unwrap_err(), other.unwrap_err()] {
+        assert_eq!(error.kind(), ErrorKind::DeadlineExceeded, "{error}");
+    }
     cloud.plane().on_create = Fate { looks: u32::MAX, failure: None };
     let error = deploy(&hasty(), spec(ECHO)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::DeadlineExceeded, "{error}");
     assert!(error.message().contains("AWS is making it ready"), "{error}");
     cloud.plane().on_create = Fate::default();
-    let other = builder(&cloud, &artifact).prefix("other").build().unwrap();
+    let limit = Duration::from_secs(1);
+    let other = builder(&cloud, &artifact).prefix("other").deploy_timeout(limit).build().unwrap();
+    // What is deployed is, though old versions cannot be swept in time.
+    cloud.script(Rule::next("ListVersionsByFunction", Answer::Stalled));
     let deployment = deploy(&other, spec(ECHO)).await.unwrap();
     assert_eq!(result(&other, &deployment).await["version"], "1");
 }

@@ -284,3 +284,29 @@ async fn a_shutdown_leaves_no_environment_that_was_ordered_meanwhile() {
         assert_eq!(cloud.summary()[&name]["provisioned"], json!({}), "after {cut} calls");
     }
 }
+
+#[tokio::test]
+async fn a_shutdown_comes_after_who_may_have_ordered_environments() {
+    let (cloud, artifact) = (echoing().await, artifact());
+    let backend = provisioning(&cloud, &artifact);
+    let deployment = deploy(&backend, spec(ECHO)).await.unwrap();
+    cloud.script(Rule::next("PutProvisionedConcurrencyConfig", Answer::Unanswered));
+    let mut warming = backend.warm(&deployment, 1);
+    let ordered = async {
+        while cloud.count("PutProvisionedConcurrencyConfig") == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::select! {
+        warmed = &mut warming => panic!("it was answered: {warmed:?}"),
+        () = ordered => {}
+    }
+    // Whoever warms has not heard of the end yet.
+    let mut shutdown = backend.shutdown();
+    assert!(tokio::time::timeout(Duration::from_millis(200), &mut shutdown).await.is_err());
+    assert_eq!(cloud.count("DeleteProvisionedConcurrencyConfig"), 0);
+    drop(warming);
+    shutdown.await.unwrap();
+    let name = cloud.names().remove(0);
+    assert_eq!(cloud.summary()[&name]["provisioned"], json!({}));
+}

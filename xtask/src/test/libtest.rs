@@ -12,6 +12,9 @@ use crate::report::Outcome;
 use crate::tools;
 use crate::workspace::Workspace;
 
+/// What is off unless asked for, and has tests.
+const OPTIONAL: &str = "faas-backend-lambda/s3";
+
 /// Runs unit tests and integration tests of every crate. Tests of `faas-examples` run the examples;
 /// benches are the matter of `goals`.
 ///
@@ -48,7 +51,7 @@ pub(crate) fn doc_tests(workspace: &Workspace) -> Result<Outcome> {
 
 fn cargo_test(workspace: &Workspace, targets: &[&str]) -> Command {
     let mut command = workspace.cargo("test");
-    command.args(["--workspace", "--no-fail-fast"]).args(targets);
+    command.args(["--workspace", "--no-fail-fast", "--features", OPTIONAL]).args(targets);
     command
 }
 
