@@ -104,6 +104,9 @@ impl LambdaBuilder {
     }
 
     /// An access key, and the token of a session; unless told, credentials are found as AWS's tools find them.
+    ///
+    /// Nothing of this library shows them. AWS's SDK itself does not either, but for its events at the level `trace`:
+    /// there it shows all that AWS says, which may repeat what was signed.
     pub fn credentials(
         mut self,
         id: impl Into<String>,
