@@ -30,6 +30,9 @@ const MAX_VARIABLES: usize = 4 << 10;
 /// The longest name of a function.
 const LONGEST_NAME: usize = 64;
 
+/// The annotation of an action that says how much of the account's concurrency is reserved for its function.
+pub(crate) const RESERVED: &str = "reserved-concurrency";
+
 /// How a function is configured.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Function {
@@ -39,6 +42,8 @@ pub(crate) struct Function {
     /// In whole seconds.
     pub(crate) timeout: u64,
     pub(crate) variables: BTreeMap<String, String>,
+    /// What its action says is reserved of the account's concurrency.
+    pub(crate) reserved: Option<u32>,
 }
 
 impl fmt::Debug for Function {
@@ -57,7 +62,8 @@ impl Function {
     /// The function of an action; its name begins with `prefix`.
     ///
     /// # Errors
-    /// `Unsupported` for an action that is beyond Lambda's ranges, saying which one.
+    /// `Unsupported` for an action that is beyond Lambda's ranges, saying which one; `InvalidArgument` for an
+    /// annotation that is no number.
     pub(crate) fn of(spec: &ActionSpec, prefix: &str) -> Result<Self, Error> {
         let told = serde_json::to_string(spec).map_err(|error| {
             Error::new(ErrorKind::Internal, "the action cannot be encoded").with_source(error)
@@ -75,8 +81,19 @@ impl Function {
             memory: u64::from(spec.limits.memory.mib()).max(LEAST_MEMORY),
             timeout: whole_seconds(spec.limits.timeout.saturating_add(MARGIN)),
             variables: BTreeMap::from([(SPEC.to_owned(), told)]),
+            reserved: reserved(spec)?,
         })
     }
+}
+
+/// The reserved concurrency that an action's annotation asks for.
+fn reserved(spec: &ActionSpec) -> Result<Option<u32>, Error> {
+    let Some(told) = spec.annotations.get(RESERVED) else { return Ok(None) };
+    let count = told.as_u64().and_then(|count| u32::try_from(count).ok());
+    count.map(Some).ok_or_else(|| {
+        let text = format!("annotation '{RESERVED}' is {told}, not a whole number from 0 to {}", u32::MAX);
+        Error::new(ErrorKind::InvalidArgument, text)
+    })
 }
 
 fn whole_seconds(duration: Duration) -> u64 {
@@ -101,6 +118,20 @@ mod tests {
 
     fn spec(name: &str) -> ActionSpec {
         ActionSpec::new(name).unwrap()
+    }
+
+    #[test]
+    fn an_annotation_says_what_is_reserved() {
+        let mut spec = spec("greet");
+        assert_eq!(Function::of(&spec, "faas").unwrap().reserved, None);
+        spec.annotations.insert(RESERVED.to_owned(), 7.into());
+        assert_eq!(Function::of(&spec, "faas").unwrap().reserved, Some(7));
+        for bad in [serde_json::json!("7"), serde_json::json!(-1), serde_json::json!(1.5)] {
+            spec.annotations.insert(RESERVED.to_owned(), bad.clone());
+            let error = Function::of(&spec, "faas").unwrap_err();
+            let text = format!("annotation 'reserved-concurrency' is {bad}, not a whole number");
+            assert!(error.message().starts_with(&text), "{error}");
+        }
     }
 
     #[test]

@@ -153,7 +153,8 @@ impl LambdaBuilder {
         self
     }
 
-    /// Reserves that much of the account's concurrency for each function, which is then its limit, too.
+    /// Reserves that much of the account's concurrency for each function, which is then its limit, too. An action says so
+    /// for itself by the annotation [`RESERVED_CONCURRENCY`](LambdaBackend::RESERVED_CONCURRENCY).
     pub fn reserved_concurrency(mut self, count: u32) -> Self {
         self.config.reserved = Some(count);
         self

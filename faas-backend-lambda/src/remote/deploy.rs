@@ -160,7 +160,7 @@ impl Deploying<'_> {
         check_owner(name, tags.as_ref())?;
         self.tag(&configuration, tags.unwrap_or_default()).await?;
         let reserved = concurrency.and_then(|concurrency| concurrency.reserved_concurrent_executions);
-        self.reserve(name, reserved).await?;
+        self.reserve(wanted.function, reserved).await?;
         let alias = self.alias(name).await?;
         // What others have begun to change since does not matter then.
         if let Some(version) = alias.as_ref().and_then(|alias| alias.function_version())
@@ -328,8 +328,11 @@ impl Deploying<'_> {
     }
 
     /// Reserves concurrency for the function, where that is asked for.
-    async fn reserve(&self, name: &str, present: Option<i32>) -> Result<(), Error> {
-        let Some(reserved) = self.config.reserved.map(|reserved| number(reserved.into())) else {
+    async fn reserve(&self, function: &Function, present: Option<i32>) -> Result<(), Error> {
+        let name = &function.name;
+        let Some(reserved) =
+            function.reserved.or(self.config.reserved).map(|reserved| number(reserved.into()))
+        else {
             return Ok(());
         };
         if present == Some(reserved) {

@@ -109,6 +109,9 @@ impl LambdaBackend {
         capability
     };
 
+    /// The annotation of an action, a whole number, that reserves that much of the account's concurrency for its function.
+    pub const RESERVED_CONCURRENCY: &'static str = crate::function::RESERVED;
+
     /// Collects what a backend is made of.
     pub fn builder() -> LambdaBuilder {
         LambdaBuilder::default()

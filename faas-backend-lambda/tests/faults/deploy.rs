@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use faas_backend_lambda::LambdaBackend;
 use faas_core::{ErrorKind, MemoryMib};
 use serde_json::json;
 
@@ -285,6 +286,12 @@ async fn tags_reserved_concurrency_and_the_alias_are_brought_along() {
     assert_eq!(state(), (tags("blue"), json!(9), json!({ "live": "1", "next": "1" })));
     assert_eq!((cloud.count("TagResource"), cloud.count("PutFunctionConcurrency")), (1, 2));
     assert_eq!(result(&second, &deployment).await["version"], "1");
+
+    // What the action asks for goes before what the backend is told.
+    let mut own = spec(ECHO);
+    own.annotations.insert(LambdaBackend::RESERVED_CONCURRENCY.to_owned(), json!(3));
+    deploy(&with("blue", 9).build().unwrap(), own).await.unwrap();
+    assert_eq!(state().1, json!(3));
 
     // More than the account has left for it.
     let error = deploy(&with("blue", 950).build().unwrap(), spec(ECHO)).await.unwrap_err();
