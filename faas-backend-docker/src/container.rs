@@ -10,7 +10,7 @@ use crate::connection::{Address, Connection};
 use crate::death::{AUTOPSY, Death, death};
 use crate::doomed::{Doomed, Fate};
 use crate::engine::Engine;
-use crate::error::not_started;
+use crate::error::{not_restored, not_started};
 use crate::home::Shared;
 use crate::recipe::Link;
 use crate::sandbox::KILLING;
@@ -61,7 +61,7 @@ impl Container {
             // The image was removed behind our back, or is one of a stem cell that no action asked for yet.
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 doomed.fate = Fate::Gone;
-                site.supply.restore(&plan.image).await.map_err(refused)?;
+                site.supply.restore(&plan.image).await.map_err(not_restored)?;
                 doomed.fate = Fate::Asked;
                 site.engine.create(&doomed.name, body).await
             }

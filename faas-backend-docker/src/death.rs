@@ -9,7 +9,6 @@ use tokio::time::{Instant, sleep};
 use crate::asked::Phase;
 use crate::engine::Engine;
 use crate::error::{no_program, unprovided};
-use crate::reply::NOT_INITIALISED;
 
 /// What a container's init process ends with when there is no such program. Source: the conventions of shells.
 const NO_PROGRAM: i64 = 127;
@@ -51,7 +50,7 @@ impl Death {
     pub(crate) fn outcome(self, phase: Phase) -> Result<Outcome, Error> {
         match (self, phase) {
             (Self::OutOfMemory, _) => Ok(Outcome::memory_exhausted()),
-            (Self::Exited(_), Phase::Init) => Ok(Outcome::developer_error(NOT_INITIALISED)),
+            (Self::Exited(_), Phase::Init) => Ok(Outcome::exited_in_init()),
             (Self::Exited(_), Phase::Run) => Ok(Outcome::exited()),
             (Self::Gone, _) => Err(lost("the container was removed while the action ran")),
             (Self::Unknown(error), _) => {

@@ -88,11 +88,18 @@ pub(crate) fn no_program(image: &str) -> Error {
     Error::new(ErrorKind::InitFailed, format!("executable file not found in image {image}"))
 }
 
+/// What it means for the action that its image could not be had again.
+pub(crate) fn not_restored(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::NotFound => {
+            Error::new(ErrorKind::InitFailed, error.message().to_owned()).with_source(error)
+        }
+        _ => unprovided(error),
+    }
+}
+
 /// The error of a container that could not be had.
 pub(crate) fn unprovided(error: Error) -> Error {
-    if error.kind() == ErrorKind::NotFound && error.message().starts_with("Failed to pull") {
-        return Error::new(ErrorKind::InitFailed, error.message().to_owned()).with_source(error);
-    }
     tracing::warn!(%error, "a container could not be made");
     let (kind, temporary) = match error.kind() {
         ErrorKind::Unavailable => (ErrorKind::Unavailable, true),

@@ -1,6 +1,6 @@
 //! What an action printed that did not reply, found in the output of its container.
 
-use faas_core::log::{LogBuffer, LogLine, MAX_LINES, Stream};
+use faas_core::log::{LogBuffer, LogLine, MAX_LINES, Stream, read_label};
 use faas_core::{ActivationId, Error, Timestamp};
 use futures_util::StreamExt;
 
@@ -73,7 +73,7 @@ impl Left {
     }
 
     fn take(&mut self, line: Line) {
-        let line = match self.activation.and_then(|own| Some((own, label(&line.text)?))) {
+        let line = match self.activation.and_then(|own| Some((own, read_label(&line.text)?))) {
             Some((own, (id, at, text))) if id == own => Line { at, text: text.to_owned(), ..line },
             Some(_) => return,
             None if self.else_runs || line.at < self.began => return,
@@ -84,30 +84,6 @@ impl Left {
         {
             self.room = room;
             self.found.push(line);
-        }
-    }
-}
-
-/// The label that a Rust guest puts before a line: the activation and the time.
-fn label(line: &str) -> Option<(ActivationId, Timestamp, &str)> {
-    let (id, rest) = line.split_once(' ')?;
-    let (at, text) = rest.split_once(' ')?;
-    Some((id.parse().ok().filter(|_| id.len() == 32)?, at.parse().ok()?, text))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_label_is_told_from_text_that_only_looks_like_one() {
-        let id = ActivationId::from_u128(7);
-        let at = Timestamp::from_millis(5);
-        let line = format!("{id} {at} hello there");
-        assert_eq!(label(&line), Some((id, at, "hello there")));
-        assert_eq!(label(&format!("{id} {at} ")), Some((id, at, "")));
-        for text in ["", "hello", "a b c", &format!("{id} today x"), &format!("{id}0 {at} x")] {
-            assert_eq!(label(text), None, "{text}");
         }
     }
 }

@@ -12,9 +12,6 @@ use serde_json::Value;
 
 use crate::connection::Received;
 
-/// The text of an action whose container ended before it was initialised. Source: OpenWhisk.
-pub(crate) const NOT_INITIALISED: &str = "The action did not initialize and exited unexpectedly.";
-
 /// The most that is shown of a reply that is none, in bytes. Arbitrary.
 const SHOWN: usize = 1024;
 
@@ -56,7 +53,7 @@ pub(crate) enum Replied {
 pub(crate) fn of_init(reply: &Received) -> Replied {
     match reply.status {
         StatusCode::SERVICE_UNAVAILABLE => Replied::Ending,
-        _ if reply.length.is_none() => Replied::Outcome(Outcome::developer_error(NOT_INITIALISED)),
+        _ if reply.length.is_none() => Replied::Outcome(Outcome::exited_in_init()),
         StatusCode::OK => Replied::Done,
         _ => Replied::Outcome(init_error(&reply.body)),
     }
@@ -139,7 +136,7 @@ mod tests {
         assert_eq!(of_init(&received(503, "{}")), Replied::Ending);
         assert_eq!(of_init(&received(502, "oops")), Replied::Outcome(Outcome::init_failed("oops")));
         let chunked = Received { length: None, ..received(200, "{}") };
-        assert_eq!(of_init(&chunked), Replied::Outcome(Outcome::developer_error(NOT_INITIALISED)));
+        assert_eq!(of_init(&chunked), Replied::Outcome(Outcome::exited_in_init()));
     }
 
     #[test]
