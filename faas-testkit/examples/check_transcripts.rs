@@ -14,7 +14,11 @@ use faas_testkit::transcript::{IGNORED_FIELDS, Transcripts, compare, load};
 use faas_testkit::{backend_suite, pool_suite, store_suite};
 
 /// The backends of this workspace: none of them may be missing.
-const BACKENDS: [&str; 3] = ["local", "wasm", "docker"];
+const BACKENDS: &[&str] = match cfg!(target_os = "linux") {
+    true => &["local", "wasm", "docker", "lambda", "lambda-local"],
+    // Programs of Lambda functions are Linux's.
+    false => &["local", "wasm", "docker", "lambda"],
+};
 
 fn main() -> ExitCode {
     let Some(folder) = env::args_os().nth(1).map(PathBuf::from) else {

@@ -63,7 +63,7 @@ fn install_by(python: &mut Command, folder: &Path) -> Result<(), String> {
     fs::write(&wanted, REQUIREMENTS).map_err(|error| format!("{}: {error}", wanted.display()))?;
     let mut pip = Command::new(program(folder, "python"));
     pip.args(["-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"])
-        .args(["--no-cache-dir", "--no-deps", "--only-binary=:all:", "--requirement"])
+        .args(["--no-cache-dir", "--no-deps", "--only-binary=:all:", "--require-hashes", "--requirement"])
         .arg(&wanted);
     done("pip install", &mut pip)?;
     // Only now it is whole.
@@ -123,8 +123,10 @@ mod tests {
     }
 
     #[test]
-    fn every_requirement_is_pinned() {
-        let lines = REQUIREMENTS.lines().filter(|line| !line.starts_with('#'));
-        assert!(lines.clone().count() > 2 && lines.clone().all(|line| line.contains("==")), "{REQUIREMENTS}");
+    fn every_requirement_is_pinned_to_what_it_was() {
+        let text = REQUIREMENTS.replace("\\\n", " ");
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        let is_pinned = |line: &str| line.contains("==") && line.contains("--hash=sha256:");
+        assert!(lines.clone().count() > 2 && lines.clone().all(is_pinned), "{text}");
     }
 }
