@@ -61,7 +61,8 @@ impl Container {
             // The image was removed behind our back, or is one of a stem cell that no action asked for yet.
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 doomed.fate = Fate::Gone;
-                site.supply.restore(&plan.image).await.map_err(not_restored)?;
+                let restored = site.supply.restore(&plan.image).await;
+                restored.map_err(|error| not_restored(error, &plan.image))?;
                 doomed.fate = Fate::Asked;
                 site.engine.create(&doomed.name, body).await
             }

@@ -5,6 +5,8 @@ use std::path::Path;
 use bollard::errors::Error as Refusal;
 use faas_core::{Error, ErrorKind};
 
+use crate::supply::Image;
+
 /// What the engine's answer to a call means. `what` is what was to be done, such as `create a container`.
 ///
 /// An engine that does not answer is `Unavailable`; whether the call may be repeated is for the caller to say, who
@@ -88,10 +90,11 @@ pub(crate) fn no_program(image: &str) -> Error {
     Error::new(ErrorKind::InitFailed, format!("executable file not found in image {image}"))
 }
 
-/// What it means for the action that its image could not be had again.
-pub(crate) fn not_restored(error: Error) -> Error {
-    match error.kind() {
-        ErrorKind::NotFound => {
+/// What it means for the action that its image could not be had again: one that cannot be pulled is the action's own
+/// choice, an artifact is the backend's.
+pub(crate) fn not_restored(error: Error, image: &Image) -> Error {
+    match (error.kind(), image) {
+        (ErrorKind::NotFound, Image::Registry(_) | Image::Runtime(_)) => {
             Error::new(ErrorKind::InitFailed, error.message().to_owned()).with_source(error)
         }
         _ => unprovided(error),
