@@ -7,10 +7,13 @@
 //! - [`mock`]: a scripted sandbox that fails on cue and writes down what is done to it.
 //! - [`arrivals`]: seeded processes of arriving requests.
 //! - [`goals`]: goal lines of benchmarks.
+//! - [`account`]: what holds of all records of a platform, whatever happened to it.
 //! - [`loopback`]: a server for the requests that actions make.
 //! - [`fixtures`]: eight portable actions, each driven by its input. They are all that is left without the
 //!   feature `host`, so that this crate builds as a guest.
 
+#[cfg(feature = "host")]
+pub mod account;
 #[cfg(feature = "host")]
 pub mod arrivals;
 #[cfg(feature = "host")]

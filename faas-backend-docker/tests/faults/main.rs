@@ -12,7 +12,6 @@
     reason = "a test that fails should panic, in the functions that tests share too"
 )]
 
-mod account;
 mod actions;
 mod alone;
 mod artifacts;

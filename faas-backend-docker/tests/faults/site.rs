@@ -12,9 +12,9 @@ use bollard::{API_DEFAULT_VERSION, Docker};
 use faas_backend_docker::{DockerBackend, DockerBuilder};
 use faas_core::pool::PoolStats;
 use faas_core::{ActionSpec, Activation, Backend, Entropy, ErrorKind, MemoryMib, Platform, Status};
+use faas_testkit::account;
 use serde_json::{Value, json};
 
-use crate::account;
 use crate::folder::Folder;
 
 /// The action of the neighbour: it is one of the guests' and gives its input back.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use faas_backend_lambda::{LambdaLocalBackend, LambdaLocalBuilder};
 use faas_core::pool::PoolStats;
 use faas_core::{ActionSpec, Activation, Backend, Entropy, Error, MemoryMib, Platform, Status};
+use faas_testkit::account;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
@@ -170,6 +171,7 @@ impl Site {
             self.fine().await;
         }
         self.app.drain().await;
+        account::check(&self.app).await;
         let stats = self.app.stats();
         let (succeeded, internal) = (stats.finished(Status::Success), stats.finished(Status::InternalError));
         assert!(succeeded >= successes + 3, "{succeeded} of {} succeeded", successes + 3);
@@ -178,8 +180,12 @@ impl Site {
         self.app.shutdown(Duration::from_secs(30)).await.unwrap();
         let pool = self.stats().await;
         assert_eq!((pool.leased, pool.idle, pool.paused, pool.memory), (0, 0, 0, 0), "{pool:?}");
-        let left = self.processes();
-        assert!(left.is_empty(), "processes are left: {left:?}");
+        // What a program has started is killed with it, and is gone once the kernel gets to it.
+        until("no process", || match self.processes() {
+            left if left.is_empty() => Ok(()),
+            left => Err(left),
+        })
+        .await;
     }
 }
 

@@ -1,4 +1,7 @@
-//! What holds of all records of a platform, whatever happened to it.
+//! What holds of all records of a platform, whatever happened to it: for the end of fault tests.
+
+#![expect(clippy::missing_panics_doc, reason = "it panics where something does not hold")]
+#![expect(clippy::unwrap_used, reason = "a store that cannot be read fails the check")]
 
 use std::collections::BTreeSet;
 
@@ -6,8 +9,9 @@ use faas_core::log::MAX_LINES;
 use faas_core::store::ActivationQuery;
 use faas_core::{Activation, Limits, Platform, Status, meter};
 
-/// Each activation that was accepted has its one record, which bills what it used and no more, and tells it in order.
-pub(crate) async fn check(app: &Platform) {
+/// Checks that each activation that was accepted has its one record, which bills what it used and no more, tells it in
+/// order, and keeps to the limit of logs. The store has to have kept all records, and nothing may be under way.
+pub async fn check(app: &Platform) {
     let stats = app.stats();
     assert_eq!(stats.in_flight, 0, "{stats:?}");
     let query = ActivationQuery::default();
