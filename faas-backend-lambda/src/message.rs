@@ -40,6 +40,10 @@ pub(crate) fn probe() -> Bytes {
 
 /// What a function of this library answered.
 #[derive(Debug)]
+#[cfg_attr(
+    not(feature = "aws"),
+    expect(dead_code, reason = "who has the program beside them measures what it tells")
+)]
 pub(crate) enum Heard {
     /// It ran the action, or was only probed.
     Ran(Told, Reply),

@@ -6,7 +6,7 @@ mod exchange;
 mod factory;
 mod lifeline;
 mod printed;
-mod program;
+pub(crate) mod program;
 mod runtime_api;
 mod sandbox;
 

@@ -29,9 +29,7 @@ impl Program {
         let of = |kind, problem| Error::new(kind, format!("{}: {problem}", artifact.path.display()));
         let architecture = artifact.manifest.architecture.as_deref();
         check_architecture(architecture).map_err(|problem| of(ErrorKind::Unsupported, problem))?;
-        let program = program(artifact.bytes()?)
-            .and_then(|program| check_elf(&program).map(|()| program))
-            .map_err(|problem| of(ErrorKind::InvalidArgument, problem))?;
+        let program = read(artifact.bytes()?).map_err(|problem| of(ErrorKind::InvalidArgument, problem))?;
         sealed(&program).map(Self).map_err(|source| {
             let text = format!("the program cannot be kept in memory: {source}");
             Error::new(ErrorKind::Unavailable, text).with_source(source)
@@ -80,8 +78,13 @@ fn check_elf(program: &[u8]) -> Result<(), String> {
     Ok(())
 }
 
-/// The program in a zip, or what is wrong with that.
-fn program(zip: Vec<u8>) -> Result<Vec<u8>, String> {
+/// The program in a zip, or what is wrong with either.
+pub(crate) fn read(zip: Vec<u8>) -> Result<Vec<u8>, String> {
+    let program = unzip(zip)?;
+    check_elf(&program).map(|()| program)
+}
+
+fn unzip(zip: Vec<u8>) -> Result<Vec<u8>, String> {
     let mut archive =
         zip::ZipArchive::new(Cursor::new(zip)).map_err(|error| format!("it is no zip: {error}"))?;
     let too_large =

@@ -16,8 +16,8 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::error::{of_invocation, retry_after};
 use super::pause::Pauses;
-use super::report::Tail;
 use crate::message::{self, Failure, Heard};
+use crate::report::Tail;
 
 /// How long after an action's timeout its answer is waited for: environments take up to ten seconds to be made, and may
 /// be made twice. Arbitrary beyond that.

@@ -9,7 +9,6 @@ mod error;
 mod invoke;
 mod pause;
 mod remove;
-mod report;
 mod warm;
 
 use std::collections::BTreeMap;
@@ -40,6 +39,7 @@ use self::invoke::Target;
 use self::remove::Uses;
 use crate::artifact::Catalogue;
 use crate::function::{Function, MARGIN, MAX_TIMEOUT};
+use crate::report::TAIL;
 
 /// Runs actions as functions of AWS Lambda.
 ///
@@ -91,7 +91,7 @@ impl LambdaBackend {
     pub const CAPABILITY: Capability = {
         let mut capability = faas_core::LocalBackend::CAPABILITY;
         capability.cancel = Cancel::Abandons;
-        capability.logs_after_kill = LogsAfterKill::Tail(report::TAIL);
+        capability.logs_after_kill = LogsAfterKill::Tail(TAIL);
         capability.enforces_memory = true;
         capability.stops_cpu_loop = true;
         capability.survives_exit = true;

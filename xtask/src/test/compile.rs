@@ -7,12 +7,14 @@ use crate::report::Outcome;
 use crate::tools::{self, Component};
 use crate::workspace::Workspace;
 
-/// What is built as a guest, and the features that an action turns on there.
-const GUESTS: [(&str, &str); 4] = [
+/// What is built without its default features, and the ones that are turned on then: guests, and parts of a backend.
+const PARTS: [(&str, &str); 6] = [
     ("faas-core", "macros,guest-wasi"),
     ("faas-core", "macros,guest-http"),
     ("faas-core", "macros,guest-lambda"),
     ("faas-testkit", ""),
+    ("faas-backend-lambda", "aws"),
+    ("faas-backend-lambda", "local"),
 ];
 
 /// Checks that every file is formatted.
@@ -29,7 +31,7 @@ pub(crate) fn format(workspace: &Workspace) -> Result<Outcome> {
     Ok(outcome)
 }
 
-/// Runs clippy over the workspace, then over what guests are built of, without the host's features.
+/// Runs clippy over the workspace, then over what is built of a part of its features.
 pub(crate) fn clippy(workspace: &Workspace) -> Result<Outcome> {
     if let Some(skip) = tools::missing(workspace, Component::Clippy) {
         return Ok(skip);
@@ -43,13 +45,10 @@ pub(crate) fn clippy(workspace: &Workspace) -> Result<Outcome> {
     ];
     let all = process::run(workspace.cargo("clippy").args(everything).args(deny))?;
     let mut outcome = Outcome::from_status("clippy of the workspace", all);
-    for (package, features) in GUESTS {
-        let guest = ["-p", package, "--no-default-features", "--features", features];
-        let status = process::run(workspace.cargo("clippy").args(guest).args(deny))?;
-        outcome.merge(Outcome::from_status(
-            &format!("clippy of {package} as a guest with '{features}'"),
-            status,
-        ));
+    for (package, features) in PARTS {
+        let part = ["-p", package, "--no-default-features", "--features", features];
+        let status = process::run(workspace.cargo("clippy").args(part).args(deny))?;
+        outcome.merge(Outcome::from_status(&format!("clippy of {package} with '{features}' alone"), status));
     }
     Ok(outcome)
 }

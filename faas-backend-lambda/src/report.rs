@@ -13,7 +13,7 @@ use faas_core::log::{LogBuffer, LogLine, Stream, read_label};
 use faas_core::{ActivationId, Timestamp};
 
 /// How much of a log is sent, in bytes.
-pub(super) const TAIL: u64 = 4 << 10;
+pub(crate) const TAIL: u64 = 4 << 10;
 
 /// What Lambda's own lines begin with.
 const OWN: [&str; 6] = [
@@ -27,19 +27,19 @@ const OWN: [&str; 6] = [
 
 /// The end of a log.
 #[derive(Debug, Default)]
-pub(super) struct Tail {
+pub(crate) struct Tail {
     text: String,
 }
 
 impl Tail {
     /// Reads it; what is no base64 is no log.
-    pub(super) fn read(encoded: Option<&str>) -> Self {
+    pub(crate) fn read(encoded: Option<&str>) -> Self {
         let bytes = encoded.and_then(|encoded| STANDARD.decode(encoded).ok()).unwrap_or_default();
         Self { text: String::from_utf8_lossy(&bytes).into_owned() }
     }
 
     /// What the report tells.
-    pub(super) fn usage(&self) -> Usage {
+    pub(crate) fn usage(&self) -> Usage {
         let report = self.text.lines().rev().find(|line| line.starts_with("REPORT RequestId: "));
         let field = |name: &str, unit: &str| -> Option<f64> {
             let fields = report?.split('\t').map(str::trim);
@@ -56,12 +56,12 @@ impl Tail {
     }
 
     /// Whether the function used all the memory that it has.
-    pub(super) fn is_memory_used_up(&self, memory: u64) -> bool {
+    pub(crate) fn is_memory_used_up(&self, memory: u64) -> bool {
         self.usage().peak_memory.is_some_and(|peak| peak >= memory << 20)
     }
 
     /// The lines that a function of this library printed for an activation, and those without a label.
-    pub(super) fn of(&self, activation: ActivationId, limit: u64, at: Timestamp) -> Vec<LogLine> {
+    pub(crate) fn of(&self, activation: ActivationId, limit: u64, at: Timestamp) -> Vec<LogLine> {
         let lines = self.lines().filter_map(|line| match read_label(line) {
             Some((own, at, text)) if own == activation => Some((at, text)),
             Some(_) => None,
@@ -71,7 +71,7 @@ impl Tail {
     }
 
     /// All lines but Lambda's own.
-    pub(super) fn all(&self, limit: u64, at: Timestamp) -> Vec<LogLine> {
+    pub(crate) fn all(&self, limit: u64, at: Timestamp) -> Vec<LogLine> {
         collect(self.lines().map(|line| (at, line)), limit)
     }
 
