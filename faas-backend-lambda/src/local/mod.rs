@@ -89,7 +89,8 @@ impl LambdaLocalBackend {
     fn new(name: String, catalogue: Catalogue, freezes: bool, pool: PoolConfig) -> Self {
         let capacity = Capacity::Memory(pool.memory);
         let info = BackendInfo { name, capability: Self::CAPABILITY, capacity };
-        let pool = PoolConfig { init_grace: LATEST, ..pool };
+        // A program asks for one event after the other, as it does at AWS.
+        let pool = PoolConfig { init_grace: LATEST, one_at_a_time: true, ..pool };
         Self(Pooled::new(info, WarmPool::new(LambdaFactory::new(catalogue, freezes), pool)))
     }
 }

@@ -26,7 +26,10 @@ async fn with_nothing_to_do_it_scales_to_none() {
 
 #[tokio::test]
 async fn each_of_eight_callers_has_a_program_to_itself() {
-    let site = played("eight", 20_000).await;
+    // Also where the action allows more: a program asks for one event after the other.
+    let mut shared = puppet(20_000);
+    shared.limits.concurrency = 16;
+    let site = Site::new("eight", puppets(), [shared]).await;
     let mut running = JoinSet::new();
     for _ in 0..8 {
         let app = site.app.clone();

@@ -29,6 +29,9 @@ pub struct PoolConfig {
     pub stems: Vec<(Shape, usize)>,
     /// The stem cells that are kept ready of every other shape that was asked for.
     pub stems_per_shape: usize,
+    /// Whether a sandbox runs one activation at a time, even of an action that allows more: for sandboxes that can do no
+    /// better.
+    pub one_at_a_time: bool,
     /// The sandboxes that are created at once, stem cells included; 1 at least.
     pub cold_starts: usize,
     /// The sandboxes that are created at once for one action and namespace; 1 at least.
@@ -42,7 +45,7 @@ pub struct PoolConfig {
 }
 
 impl Default for PoolConfig {
-    /// 2 GiB, no stem cells, [`FixedTtl`], no pausing and no grace, 32 creations at once and 8 of them for one action.
+    /// 2 GiB, as many activations in a sandbox as its action allows, no stem cells, [`FixedTtl`], no pausing and no grace, 32 creations at once and 8 of them for one action.
     ///
     /// # Source
     /// The memory is that of OpenWhisk's deployments; the bounds of creations are arbitrary.
@@ -51,6 +54,7 @@ impl Default for PoolConfig {
             memory: MemoryMib::new(2048),
             stems: Vec::new(),
             stems_per_shape: 0,
+            one_at_a_time: false,
             cold_starts: 32,
             cold_starts_per_action: 8,
             pause_after: None,
@@ -66,6 +70,7 @@ impl fmt::Debug for PoolConfig {
             .field("memory", &self.memory)
             .field("stems", &self.stems)
             .field("stems_per_shape", &self.stems_per_shape)
+            .field("one_at_a_time", &self.one_at_a_time)
             .field("cold_starts", &self.cold_starts)
             .field("cold_starts_per_action", &self.cold_starts_per_action)
             .field("pause_after", &self.pause_after)

@@ -36,6 +36,7 @@ pub(super) struct Bounds {
     pub(super) cold_starts: usize,
     pub(super) cold_starts_per_action: usize,
     pub(super) stems_per_shape: usize,
+    pub(super) one_at_a_time: bool,
     pub(super) pause_after: Option<Duration>,
     pub(super) init_grace: Duration,
 }

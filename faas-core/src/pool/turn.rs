@@ -169,7 +169,7 @@ impl<F: SandboxFactory> Turn<'_, F> {
             namespace: namespace.into(),
             shape: shape.clone(),
             mib: shape.memory.mib().into(),
-            places: spec.limits.concurrency.max(1),
+            places: if self.shared.bounds.one_at_a_time { 1 } else { spec.limits.concurrency.max(1) },
             slots: Slab::new(),
             open: VecDeque::new(),
             waiters: BTreeMap::new(),

@@ -42,6 +42,7 @@ impl<F: SandboxFactory> WarmPool<F> {
             cold_starts: config.cold_starts.max(1),
             cold_starts_per_action: config.cold_starts_per_action.max(1),
             stems_per_shape: config.stems_per_shape,
+            one_at_a_time: config.one_at_a_time,
             pause_after: config.pause_after,
             init_grace: config.init_grace,
         };

@@ -199,6 +199,18 @@ async fn places_of_one_sandbox_are_shared_up_to_the_concurrency() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn sandboxes_that_take_one_at_a_time_are_never_shared() {
+    let config = PoolConfig { one_at_a_time: true, ..room(2) };
+    let (subject, a) = (Subject::new(script(), config), shared_by("a", 3));
+    let (first, second) = (subject.acquire(&a).await.unwrap(), subject.acquire(&a).await.unwrap());
+    assert_ne!(number(&first), number(&second));
+    assert_eq!(subject.mock.tally().created, 2);
+    first.keep();
+    second.keep();
+    subject.assert_quiet();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_shared_sandbox_with_a_dirty_place_is_destroyed_with_its_last_lease() {
     let (subject, a) = (Subject::of(2), shared_by("a", 2));
     let (first, second) = (subject.acquire(&a).await.unwrap(), subject.acquire(&a).await.unwrap());
