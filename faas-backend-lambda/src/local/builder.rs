@@ -95,7 +95,7 @@ impl LambdaLocalBuilder {
     }
 
     /// Whether a program is stopped while it has nothing to do, as Lambda does: what it began and did not wait for goes
-    /// on only during later runs. It is unless told.
+    /// on only during later runs, and for some milliseconds after each. It is unless told.
     pub fn freeze(mut self, freeze: bool) -> Self {
         self.freezes = freeze;
         self

@@ -20,6 +20,10 @@ use super::program::Program;
 /// How long the end of a program that was killed is waited for. Arbitrary.
 const KILLING: Duration = Duration::from_secs(2);
 
+/// How long a program has had nothing to do when it is frozen. Arbitrary: one that is called again and again is not to be
+/// stopped and woken, thread by thread, for each event.
+const REST: Duration = Duration::from_millis(5);
+
 pub(super) struct Environment {
     pub(super) exchange: Exchange,
     pub(super) printed: Printed,
@@ -104,7 +108,8 @@ impl Environment {
         Ok(environment)
     }
 
-    /// Reads what the program prints until nobody can print any more, or only those who have escaped its end can.
+    /// Reads what the program prints until nobody can print any more, or only those who have escaped its end can, and
+    /// freezes it whenever it has nothing to do.
     async fn follow(&self) {
         let ended = async {
             self.exited().await;
@@ -113,21 +118,22 @@ impl Environment {
         tokio::select! {
             () = self.printed.follow() => {}
             () = ended => {}
+            () = self.keep_still(), if self.freezes => {}
         }
     }
 
-    /// Stops the program where it is.
-    pub(super) fn freeze(&self) {
-        if self.freezes {
-            self.process.signal(Signal::STOP);
+    /// Stops the program where it is each time that it has had nothing to do for a while. It never ends.
+    async fn keep_still(&self) {
+        loop {
+            let since = self.exchange.resting().await;
+            sleep(REST).await;
+            self.exchange.freeze(since, || self.process.signal(Signal::STOP));
         }
     }
 
     /// Lets it go on.
     pub(super) fn thaw(&self) {
-        if self.freezes {
-            self.process.signal(Signal::CONT);
-        }
+        self.process.signal(Signal::CONT);
     }
 
     /// Waits until the program has ended.

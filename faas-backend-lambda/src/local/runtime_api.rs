@@ -140,7 +140,7 @@ impl Drop for Asker<'_> {
 async fn next(environment: &Environment) -> Response<Full<Bytes>> {
     // Dropped after what is asked for: the program may hang up, and ask again over another connection.
     let _asker = Asker(environment);
-    let asked = environment.exchange.ask(|| environment.freeze());
+    let asked = environment.exchange.ask();
     let Ok(event) = asked.await else {
         return refusal(StatusCode::GONE, "Superseded", "the environment has asked for an event again");
     };

@@ -126,11 +126,7 @@ impl LambdaSandbox {
     async fn exchange(&self, event: Bytes, limit: Duration, before: impl Fn() + Send + Sync) -> Fate {
         let environment = &*self.environment;
         let deadline = self.site.entropy().wall_clock().after(limit).millis();
-        let wake = || {
-            before();
-            environment.thaw();
-        };
-        let handing_over = environment.exchange.hand_over(event, deadline, wake);
+        let handing_over = environment.exchange.hand_over(event, deadline, before, || environment.thaw());
         let answered = tokio::select! {
             biased;
             () = environment.exited() => return Fate::Untaken("its program has ended"),
