@@ -48,8 +48,8 @@ fn nothing_of_a_run_that_ended_badly_is_there_in_the_next_and_its_process_is_the
         assert_eq!((&found["pid"], &found["folder"]), (&first["pid"], &json!("/")), "{then}");
         let is_left = |file: &Value| file.as_str().unwrap().ends_with("/maps");
         assert!(!found["files"].as_array().unwrap().iter().any(is_left), "{then}: {found}");
-        // Two were left. One more that runs actions may be there at first.
-        assert!(threads(&found) <= threads(&first) + 1, "{then}: {found}");
+        // Two were left. None is there to run actions.
+        assert_eq!(threads(&found), threads(&first), "{then}: {found}");
         assert_eq!(found["children"], 0, "{then}");
         assert_eq!(found["variables"], first["variables"], "{then}");
     }

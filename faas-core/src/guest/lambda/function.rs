@@ -10,12 +10,14 @@ use lambda_runtime::{Diagnostic, LambdaEvent};
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
+use super::instead::Answer;
+use super::start::Origin;
 use super::wire::{Ask, Event, Told, encode_answer};
 use super::{ABI, SPEC};
 use crate::action::{ActionSet, ActionSpec};
 use crate::activation::ActivationId;
 use crate::context::Host;
-use crate::guest::process::{self, Output, ProcessHost};
+use crate::guest::process::{self, Output, ProcessHost, Watch};
 use crate::guest::{Call, Guest, Reply};
 use crate::outcome::{Outcome, Status};
 use crate::payload::Payload;
@@ -28,6 +30,9 @@ pub(super) struct Function {
     guest: Arc<Guest>,
     host: Arc<ProcessHost>,
     output: &'static Output,
+    watch: &'static Watch,
+    /// What answers for a run that holds this thread up, and begins anew.
+    origin: Arc<Origin>,
     /// What came of the initialisation, and how long it took.
     init: (Result<(), Reply>, Duration),
     /// Whether it was initialised before anybody asked for a run.
@@ -47,19 +52,23 @@ impl Function {
         told: Option<&str>,
         ahead: bool,
         host: ProcessHost,
-        output: &'static Output,
+        origin: Arc<Origin>,
     ) -> io::Result<Self> {
+        let output = origin.output;
         let host = Arc::new(host);
         let spec = bound(actions, told).map_err(io::Error::other)?;
         let guest = Guest::new(Arc::new(spec), Arc::clone(&host) as Arc<dyn Host>);
         let guest = Arc::new(guest.map_err(|error| io::Error::other(error.message().to_owned()))?);
         let began = Instant::now();
-        let built = process::init_aside(&guest, output).await;
+        let (watch, built) = process::init_aside(&guest, output).await?;
+        let init = (built, began.elapsed());
         Ok(Self {
             guest,
             host,
             output,
-            init: (built, began.elapsed()),
+            watch,
+            origin,
+            init,
             ahead,
             fresh: AtomicBool::new(true),
             namespace: Mutex::new(None),
@@ -84,18 +93,19 @@ impl Function {
         match serde_json::from_str::<Event<'_>>(payload.get()) {
             Ok(event) => {
                 self.output.label();
-                raw(&self.told(event).await)
+                raw(self.told(event, &context.request_id).await?)
             }
             Err(_) => self.plain(&payload, &context).await,
         }
     }
 
     /// Does what a host of this library asks.
-    async fn told(&self, event: Event<'_>) -> Vec<u8> {
+    async fn told(&self, event: Event<'_>, request: &str) -> Answer {
         let Event { value, faas: ask } = event;
         let empty = Payload::empty();
         if let Some(refused) = self.refusal(&ask) {
-            return encode_answer(Told { refused: Some(refused), ..Told::default() }, &empty).into();
+            let told = Told { refused: Some(refused), ..Told::default() };
+            return Ok(encode_answer(told, &empty).into());
         }
         let init = u64::try_from(self.init.1.as_nanos()).unwrap_or(u64::MAX);
         let cold = self.fresh.swap(false, Ordering::Relaxed) && !self.ahead;
@@ -104,20 +114,23 @@ impl Function {
             self.spent.store(true, Ordering::Relaxed);
             let (status, logs) = (outcome.status().code(), logs.clone());
             let told = Told { status, logs, uninitialized: true, ..told };
-            return encode_answer(told, outcome.result()).into();
+            return Ok(encode_answer(told, outcome.result()).into());
         }
         if ask.probe {
-            return encode_answer(told, &empty).into();
+            return Ok(encode_answer(told, &empty).into());
         }
         let began = Instant::now();
-        let reply = match Payload::from_json(value.get().to_owned()) {
-            Ok(payload) => self.run(call(&ask, payload, &self.host)).await,
-            Err(error) => Reply::of(Outcome::developer_error(error.message())),
+        let answer = move |reply: Reply| -> Answer {
+            let run = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+            let Reply { outcome, logs, emitted } = reply;
+            let told =
+                Told { status: outcome.status().code(), cold, init, run, logs, emitted, ..Told::default() };
+            Ok(encode_answer(told, outcome.result()).into())
         };
-        let run = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        let Reply { outcome, logs, emitted } = reply;
-        let told = Told { status: outcome.status().code(), run, logs, emitted, ..told };
-        encode_answer(told, outcome.result()).into()
+        match Payload::from_json(value.get().to_owned()) {
+            Ok(payload) => self.run(call(&ask, payload, &self.host), request, answer).await,
+            Err(error) => answer(Reply::of(Outcome::developer_error(error.message()))),
+        }
     }
 
     /// Why this program cannot do what is asked, though a new one may.
@@ -156,32 +169,44 @@ impl Function {
         let limit = self.guest.spec().limits.timeout;
         let left = Duration::from_millis(context.deadline.saturating_sub(self.host.wall().millis()));
         let remaining = left.checked_sub(MARGIN).map_or(limit, |left| left.min(limit));
-        let reply = self
-            .run(Call {
-                id,
-                attempt: 1,
-                deadline: self.host.monotonic().saturating_add(remaining),
-                payload: input,
-                log_level: tracing::level_filters::LevelFilter::INFO,
-            })
-            .await;
-        if !reply.emitted.is_empty() {
-            let text = "the action emits events, and whoever sent this event has no outbox to put them into";
-            return Err(diagnostic(&Outcome::developer_error(text)));
-        }
-        match reply.outcome.status() {
-            Status::Success => raw(reply.outcome.result().as_bytes()),
-            _ => Err(diagnostic(&reply.outcome)),
-        }
+        let call = Call {
+            id,
+            attempt: 1,
+            deadline: self.host.monotonic().saturating_add(remaining),
+            payload: input,
+            log_level: tracing::level_filters::LevelFilter::INFO,
+        };
+        raw(self.run(call, &context.request_id, plainly).await?)
     }
 
-    async fn run(&self, call: Call) -> Reply {
-        let reply = process::run_aside(&self.guest, call, &self.host, self.output).await;
+    /// Runs the action, whose reply is answered with what `answer` makes of it. Where it holds this thread up, that is done
+    /// by another one.
+    async fn run(
+        &self,
+        call: Call,
+        request: &str,
+        answer: impl Fn(Reply) -> Answer + Copy + Send + 'static,
+    ) -> Answer {
+        let (origin, request) = (Arc::clone(&self.origin), request.to_owned());
+        let late = move |reply| origin.renew_after(&request, answer(reply));
+        let reply = process::run_watched(&self.guest, call, &self.host, self.output, self.watch, late).await;
         let clean = matches!(reply.outcome.status(), Status::Success | Status::ApplicationError);
         if !clean || self.guest.spec().needs_fresh_sandbox() {
             self.spent.store(true, Ordering::Relaxed);
         }
-        reply
+        answer(reply)
+    }
+}
+
+/// What an event of somebody else's is answered with.
+fn plainly(reply: Reply) -> Answer {
+    if !reply.emitted.is_empty() {
+        let text = "the action emits events, and whoever sent this event has no outbox to put them into";
+        return Err(diagnostic(&Outcome::developer_error(text)));
+    }
+    match reply.outcome.status() {
+        Status::Success => Ok(reply.outcome.result().as_bytes().to_vec()),
+        _ => Err(diagnostic(&reply.outcome)),
     }
 }
 
@@ -216,8 +241,9 @@ fn call(ask: &Ask, payload: Payload, host: &ProcessHost) -> Call {
 }
 
 /// JSON as Lambda's client takes it.
-fn raw(json: &[u8]) -> Result<Box<RawValue>, Diagnostic> {
-    let text = String::from_utf8_lossy(json).into_owned();
+fn raw(json: Vec<u8>) -> Result<Box<RawValue>, Diagnostic> {
+    let text = String::from_utf8(json)
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
     RawValue::from_string(text)
         .map_err(|error| diagnostic(&Outcome::internal_error(format!("the answer is no JSON: {error}"))))
 }

@@ -8,7 +8,8 @@
 //! sent is the action's input as it is, and what the action returns is the answer as it is; a failure is an error of the
 //! function, so that Lambda's own retries and destinations see it.
 //!
-//! The action runs on a thread of its own, so that the program answers in time whatever the action does. After a run
+//! The action runs on the thread that speaks to Lambda, or on one of its own if it blocks. Where it holds that thread up
+//! until after its deadline, another one answers, so that the program answers in time whatever the action does. After a run
 //! that may have left anything behind, and before it asks for the next event, the program replaces itself by a new
 //! one: threads, memory, open files and processes of the old one are gone. What it wrote to files is not.
 //!
@@ -17,6 +18,8 @@
 
 #[cfg(all(feature = "guest-lambda", unix))]
 mod function;
+#[cfg(all(feature = "guest-lambda", unix))]
+mod instead;
 #[cfg(all(feature = "guest-lambda", unix))]
 mod leftovers;
 #[cfg(all(feature = "guest-lambda", unix))]

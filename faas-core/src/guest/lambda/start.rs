@@ -5,14 +5,15 @@ use std::os::fd::RawFd;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::{env, io};
 
-use lambda_runtime::tower::util::MapResponseLayer;
-use lambda_runtime::{Runtime, service_fn};
+use lambda_runtime::tower::util::{MapRequestLayer, MapResponseLayer};
+use lambda_runtime::{LambdaInvocation, Runtime, service_fn};
 use tokio::runtime;
 
 use super::function::Function;
+use super::instead::{self, Answer, INVOCATION};
 use super::{ABI, SPEC, leftovers};
 use crate::action::{ActionSet, BoxFuture};
 use crate::error::Error;
@@ -20,13 +21,12 @@ use crate::guest::process::{self, Output, ProcessHost};
 use crate::http::{HttpClient, HttpRequest, HttpResponse, NetworkClient};
 use crate::log::Stream;
 
+/// The variable that has the address of the Runtime API.
+const ADDRESS: &str = "AWS_LAMBDA_RUNTIME_API";
+
 /// The variables without which `lambda_runtime` does not start. Source: Lambda's environment of functions.
-const NEEDED: [&str; 4] = [
-    "AWS_LAMBDA_RUNTIME_API",
-    "AWS_LAMBDA_FUNCTION_NAME",
-    "AWS_LAMBDA_FUNCTION_VERSION",
-    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
-];
+const NEEDED: [&str; 4] =
+    [ADDRESS, "AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_FUNCTION_VERSION", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE"];
 
 /// The variable that says why this environment was made, and its value where that was ahead of any event. Source:
 /// Lambda's environment of functions.
@@ -45,16 +45,23 @@ fn serve(actions: fn() -> ActionSet) -> io::Result<()> {
     }
     let (folder, files) = (env::current_dir()?, leftovers::inherited());
     let output = process::take_output()?;
-    let origin = Origin { variables: env::vars_os().collect(), folder, files, output };
+    let variables = env::vars_os().collect();
+    let origin = Arc::new(Origin { variables, folder, files, output, invocation: Mutex::default() });
     let told = env::var(SPEC).ok();
     let ahead = env::var(MADE_FOR.0).is_ok_and(|reason| reason == MADE_FOR.1);
     let served = runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
         let host = ProcessHost::new(output, Some(Arc::new(Client::default())));
-        let function = Arc::new(Function::init(actions(), told.as_deref(), ahead, host, output).await?);
+        let own = Arc::clone(&origin);
+        let function = Arc::new(Function::init(actions(), told.as_deref(), ahead, host, own).await?);
         let handler = Arc::clone(&function);
         let handler = service_fn(move |event| {
             let function = Arc::clone(&handler);
             async move { function.answer(event).await }
+        });
+        let own = Arc::clone(&origin);
+        let asked = MapRequestLayer::new(move |invocation: LambdaInvocation| {
+            own.note(&invocation);
+            invocation
         });
         // It sees that an answer has arrived.
         let answered = MapResponseLayer::new(|()| {
@@ -62,7 +69,7 @@ fn serve(actions: fn() -> ActionSet) -> io::Result<()> {
                 origin.renew();
             }
         });
-        Runtime::new(handler).layer(answered).run().await.map_err(io::Error::other)
+        Runtime::new(handler).layer(asked).layer(answered).run().await.map_err(io::Error::other)
     });
     if let Err(error) = &served {
         output.write(Stream::Stderr, format!("error: {error}\n").as_bytes());
@@ -75,14 +82,34 @@ fn serve(actions: fn() -> ActionSet) -> io::Result<()> {
 const PROGRAM: &str = "/proc/self/exe";
 
 /// What the program began with.
-struct Origin {
+pub(super) struct Origin {
     variables: Vec<(OsString, OsString)>,
     folder: PathBuf,
     files: Vec<RawFd>,
-    output: &'static Output,
+    pub(super) output: &'static Output,
+    /// What Lambda calls the attempt at the last event, if it says that.
+    invocation: Mutex<Option<String>>,
 }
 
 impl Origin {
+    fn note(&self, invocation: &LambdaInvocation) {
+        let told = invocation.parts.headers.get(INVOCATION).and_then(|told| told.to_str().ok());
+        *self.invocation.lock().unwrap_or_else(PoisonError::into_inner) = told.map(str::to_owned);
+    }
+
+    /// Answers the event of a request, and replaces the program, while its own thread is held up.
+    pub(super) fn renew_after(&self, request: &str, answer: Answer) -> ! {
+        let invocation = self.invocation.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // As it was in the beginning: the action may have changed its own.
+        let address = self.variables.iter().find(|(name, _)| name == ADDRESS);
+        let address = address.map_or_else(String::new, |(_, address)| address.to_string_lossy().into_owned());
+        if let Err(error) = instead::answer(&address, request, invocation.as_deref(), answer) {
+            self.output.write(Stream::Stderr, format!("error: {error}\n").as_bytes());
+            std::process::exit(1);
+        }
+        self.renew()
+    }
+
     /// Replaces the program by a new one, which is to Lambda the same: it asks for the next event.
     fn renew(&self) -> ! {
         let given_back = self.output.give_back();

@@ -7,11 +7,15 @@ mod host;
 mod output;
 mod run;
 mod start;
+#[cfg(feature = "guest-lambda")]
+mod watch;
 
 pub(super) use self::host::ProcessHost;
 pub(super) use self::output::Output;
 #[cfg(feature = "guest-http")]
 pub(super) use self::run::run;
 #[cfg(feature = "guest-lambda")]
-pub(super) use self::run::{init_aside, run_aside};
+pub(super) use self::run::{init_aside, run_watched};
 pub(super) use self::start::{main, take_output};
+#[cfg(feature = "guest-lambda")]
+pub(super) use self::watch::Watch;
