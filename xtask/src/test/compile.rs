@@ -41,7 +41,7 @@ pub(crate) fn clippy(workspace: &Workspace) -> Result<Outcome> {
         "--workspace",
         "--all-targets",
         "--features",
-        "faas-backend-lambda/s3,faas-examples/docker,faas-examples/lambda,faas-examples/wasm",
+        "faas-backend-lambda/s3,faas-core/guest-lambda,faas-examples/docker,faas-examples/lambda,faas-examples/wasm",
     ];
     let all = process::run(workspace.cargo("clippy").args(everything).args(deny))?;
     let mut outcome = Outcome::from_status("clippy of the workspace", all);

@@ -13,7 +13,7 @@ use crate::tools;
 use crate::workspace::Workspace;
 
 /// What is off unless asked for, and has tests.
-const OPTIONAL: &str = "faas-backend-lambda/s3";
+const OPTIONAL: &str = "faas-backend-lambda/s3,faas-core/guest-lambda";
 
 /// Runs unit tests and integration tests of every crate. Tests of `faas-examples` run the examples;
 /// benches are the matter of `goals`.
