@@ -1,10 +1,12 @@
-//! What the system would hand on to a program that replaces this one: its open files, and the processes that it started.
+//! What the system would hand on to a program that replaces this one: its open files, the processes that it started, and
+//! what lies in Lambda's folder for temporary files.
 
 #![expect(unsafe_code, reason = "descriptors that others have opened are only numbers here")]
 
 use std::collections::HashMap;
 use std::fs;
 use std::os::fd::{BorrowedFd, RawFd};
+use std::path::Path;
 
 use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
 use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, waitpid};
@@ -32,6 +34,25 @@ pub(super) fn clear(kept: &[RawFd]) {
             // Nobody else would see its end.
             let _ = waitpid(Some(*id), WaitOptions::empty());
         }
+    }
+}
+
+/// Where Lambda puts the program, and where alone it may write. Source: "Lambda runtimes" and "Configure ephemeral storage",
+/// AWS Lambda Developer Guide.
+const OWN: (&str, &str) = ("/var/task/bootstrap", "/tmp");
+
+/// Empties the folder for temporary files, if it is this environment's own: anywhere but at Lambda it is everybody's.
+pub(super) fn empty_own_folder() {
+    if std::env::current_exe().is_ok_and(|program| program == Path::new(OWN.0)) {
+        empty(Path::new(OWN.1));
+    }
+}
+
+/// Removes what is in a folder, as far as that can be done.
+fn empty(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        let _ = if is_folder { fs::remove_dir_all(entry.path()) } else { fs::remove_file(entry.path()) };
     }
 }
 
@@ -64,4 +85,36 @@ fn descends(mut id: Pid, from: Pid, parents: &HashMap<Pid, Pid>) -> bool {
         }
     }
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn a_folder_is_emptied_and_what_its_links_lead_to_is_not() {
+        let root = std::env::temp_dir().join(format!("faas-leftovers-{}", std::process::id()));
+        let (folder, other) = (root.join("tmp"), root.join("other"));
+        fs::create_dir_all(folder.join("deep/er")).unwrap();
+        fs::create_dir_all(&other).unwrap();
+        for file in [folder.join("secret"), folder.join("deep/er/secret"), other.join("kept")] {
+            fs::write(file, "planted").unwrap();
+        }
+        symlink(&other, folder.join("link")).unwrap();
+        empty(&folder);
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
+        assert!(other.join("kept").exists());
+        fs::remove_dir_all(&root).unwrap();
+    }
+
+    #[test]
+    fn anywhere_but_at_lambda_nothing_is_emptied() {
+        let file = std::env::temp_dir().join(format!("faas-leftovers-kept-{}", std::process::id()));
+        fs::write(&file, "of somebody else").unwrap();
+        empty_own_folder();
+        assert!(file.exists());
+        fs::remove_file(&file).unwrap();
+    }
 }

@@ -11,7 +11,7 @@
 //! The action runs on the thread that speaks to Lambda, or on one of its own if it blocks. Where it holds that thread up
 //! until after its deadline, another one answers, so that the program answers in time whatever the action does. After a run
 //! that may have left anything behind, and before it asks for the next event, the program replaces itself by a new
-//! one: threads, memory, open files and processes of the old one are gone. What it wrote to files is not.
+//! one: threads, memory, open files and processes of the old one are gone, and at Lambda what it wrote to `/tmp`.
 //!
 //! # Source
 //! "Using the Lambda runtime API for custom runtimes", AWS Lambda Developer Guide.

@@ -114,6 +114,7 @@ impl Origin {
     fn renew(&self) -> ! {
         let given_back = self.output.give_back();
         leftovers::clear(&self.files);
+        leftovers::empty_own_folder();
         let variables = self.variables.iter().cloned();
         let error = match given_back {
             Ok(()) => Command::new(PROGRAM).env_clear().envs(variables).current_dir(&self.folder).exec(),
