@@ -19,13 +19,11 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::code::Code;
 use super::config::Config;
-use super::error::{of_call, present};
+use super::error::{of_call, of_tags, present};
+use super::owner;
 use super::pause::{LOOKS, Pauses};
 use super::remove::Uses;
 use crate::function::Function;
-
-/// The tag by which the functions of this library are told from others.
-const MADE_BY: (&str, &str) = ("io.faas.made-by", "faas");
 
 /// The most changes that a deployment makes which nobody disturbs: code and configuration.
 const STEPS: u32 = 2;
@@ -155,10 +153,14 @@ impl Deploying<'_> {
             self.create(wanted).await?;
             return Err(Stopped::Changed);
         };
-        let GetFunctionOutput { configuration, tags, concurrency, .. } = found;
+        let GetFunctionOutput { configuration, tags, tags_error, concurrency, .. } = found;
         let configuration = configuration.unwrap_or_else(|| FunctionConfiguration::builder().build());
-        check_owner(name, tags.as_ref())?;
-        self.tag(&configuration, tags.unwrap_or_default()).await?;
+        if let Some(withheld) = tags_error {
+            return Err(of_tags(name, &withheld).into());
+        }
+        let tags = tags.unwrap_or_default();
+        owner::check(name, &tags)?;
+        self.tag(&configuration, tags).await?;
         let reserved = concurrency.and_then(|concurrency| concurrency.reserved_concurrent_executions);
         self.reserve(wanted.function, reserved).await?;
         let alias = self.alias(name).await?;
@@ -247,7 +249,7 @@ impl Deploying<'_> {
         let (blob, bucket, key) = code.parts();
         let zip = FunctionCode::builder().set_zip_file(blob).set_s3_bucket(bucket).set_s3_key(key).build();
         let mut tags = HashMap::from_iter(self.config.tags.clone());
-        tags.insert(MADE_BY.0.to_owned(), MADE_BY.1.to_owned());
+        tags.extend(owner::tags());
         let created = self
             .carrier
             .create_function()
@@ -416,18 +418,6 @@ impl Deploying<'_> {
 
 fn number_of(version: &str) -> Option<u64> {
     version.parse().ok()
-}
-
-fn check_owner(name: &str, tags: Option<&HashMap<String, String>>) -> Result<(), Stopped> {
-    if tags.and_then(|tags| tags.get(MADE_BY.0)).is_some_and(|by| by == MADE_BY.1) {
-        return Ok(());
-    }
-    let text = format!(
-        "function '{name}' was not made by this library: it has no tag {}={}. Choose another prefix, or adopt it as an \
-         action",
-        MADE_BY.0, MADE_BY.1
-    );
-    Err(Stopped::Failed(Error::new(ErrorKind::AlreadyExists, text)))
 }
 
 /// Whether the function can be invoked and changed. A failed update can: the next one is what repairs it.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_lambda::config::http::HttpResponse;
 use aws_sdk_lambda::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_lambda::types::TagsError;
 use faas_core::{Error, ErrorKind};
 use hyper_util::client::legacy::Error as HttpError;
 
@@ -94,6 +95,20 @@ where
         }
         other => of_dispatch(what, other),
     }
+}
+
+/// Why AWS told of a function and not of its tags.
+pub(super) fn of_tags(name: &str, withheld: &TagsError) -> Error {
+    let (code, message) = (withheld.error_code(), shown(withheld.message()));
+    if NOT_YET.contains(&code) {
+        let text = format!("AWS does not tell the tags of function '{name}' yet: {code} {message}");
+        return Error::new(ErrorKind::Throttled, text.trim_end()).temporary(true);
+    }
+    let text = format!(
+        "AWS withholds the tags of function '{name}', which tell whose it is; that needs the permission lambda:ListTags: \
+         {code} {message}"
+    );
+    Error::new(ErrorKind::PermissionDenied, text.trim_end())
 }
 
 /// How long AWS asks to wait before the call is made again.

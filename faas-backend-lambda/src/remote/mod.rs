@@ -7,6 +7,7 @@ mod config;
 mod deploy;
 mod error;
 mod invoke;
+mod owner;
 mod pause;
 mod remove;
 mod warm;

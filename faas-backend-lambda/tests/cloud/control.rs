@@ -24,6 +24,8 @@ pub(crate) struct Plane {
     pub(crate) on_provision: Fate,
     /// How often roles are not known yet.
     pub(crate) unknown_roles: u32,
+    /// The code with which tags are withheld, as from who may not list them.
+    pub(crate) withholds_tags: Option<&'static str>,
     /// How many versions a page of a list has.
     pub(crate) page: usize,
     /// The next revision.
@@ -40,6 +42,7 @@ impl Default for Plane {
             on_publish: Fate::default(),
             on_provision: Fate::default(),
             unknown_roles: 0,
+            withholds_tags: None,
             page: 50,
             revision: 0,
         }
@@ -259,11 +262,15 @@ impl Plane {
     }
 
     fn found(&mut self, request: &Request) -> Answered {
+        let withheld = self.withholds_tags;
         let function = self.function(request)?;
         let configuration = function.configuration(qualifier(request))?;
         configuration.look();
         let mut json = json!({ "Configuration": configuration.json(), "Code": { "RepositoryType": "S3" } });
-        if !function.tags.is_empty() {
+        if let Some(code) = withheld {
+            let text = "User is not authorized to perform: lambda:ListTags";
+            json["TagsError"] = json!({ "ErrorCode": code, "Message": text });
+        } else if !function.tags.is_empty() {
             json["Tags"] = json!(function.tags);
         }
         if let Some(reserved) = function.reserved {

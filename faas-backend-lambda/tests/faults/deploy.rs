@@ -84,6 +84,26 @@ async fn a_function_that_somebody_else_made_is_refused_and_untouched() {
 }
 
 #[tokio::test]
+async fn who_may_not_list_tags_is_told_which_permission_that_needs() {
+    let (cloud, artifact) = (echoing().await, artifact());
+    deploy(&backend(&cloud, &artifact), spec(ECHO)).await.unwrap();
+    let before = cloud.calls().len();
+    cloud.plane().withholds_tags = Some("AccessDeniedException");
+    let error = deploy(&backend(&cloud, &artifact), spec(ECHO)).await.unwrap_err();
+    assert_eq!((error.kind(), error.is_temporary()), (ErrorKind::PermissionDenied, false), "{error}");
+    assert!(error.message().contains("needs the permission lambda:ListTags: AccessDenied"), "{error}");
+    assert_eq!(cloud.calls_since(before).len(), 1);
+
+    cloud.plane().withholds_tags = Some("ThrottlingException");
+    let hasty = builder(&cloud, &artifact).deploy_timeout(Duration::from_secs(1)).build().unwrap();
+    let error = deploy(&hasty, spec(ECHO)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::DeadlineExceeded, "{error}");
+    assert!(error.message().contains("ThrottlingException"), "{error}");
+    cloud.plane().withholds_tags = None;
+    deploy(&hasty, spec(ECHO)).await.unwrap();
+}
+
+#[tokio::test]
 async fn without_a_role_functions_are_found_and_not_made() {
     let (cloud, artifact) = (echoing().await, artifact());
     let roleless = builder_at(&cloud.endpoint()).artifact(artifact.folder()).build().unwrap();
