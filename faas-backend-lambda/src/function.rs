@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use faas_core::guest::lambda::SPEC;
 use faas_core::{ActionSpec, EntityName, Error, ErrorKind};
+use serde::Serialize;
 
 use crate::artifact::digest;
 
@@ -24,7 +25,8 @@ pub(crate) const MARGIN: Duration = Duration::from_millis(250);
 /// The longest timeout of an action.
 pub(crate) const MAX_TIMEOUT: Duration = LONGEST.saturating_sub(MARGIN);
 
-/// The most bytes that the names and values of all environment variables of a function take.
+/// The most bytes that the environment variables of a function take. Lambda measures the object of them in JSON, in which
+/// each `"` of a value takes two; its refusal shows what it measured.
 const MAX_VARIABLES: usize = 4 << 10;
 
 /// The longest name of a function.
@@ -65,14 +67,12 @@ impl Function {
     /// `Unsupported` for an action that is beyond Lambda's ranges, saying which one; `InvalidArgument` for an
     /// annotation that is no number.
     pub(crate) fn of(spec: &ActionSpec, prefix: &str) -> Result<Self, Error> {
-        let told = serde_json::to_string(spec).map_err(|error| {
-            Error::new(ErrorKind::Internal, "the action cannot be encoded").with_source(error)
-        })?;
-        let bytes = SPEC.len() + told.len();
+        let variables = BTreeMap::from([(SPEC.to_owned(), encoded(spec)?)]);
+        let bytes = encoded(&variables)?.len();
         if bytes > MAX_VARIABLES {
             let text = format!(
-                "parameters, annotations and environment of the action make its specification take {bytes} bytes, and \
-                 AWS Lambda allows {MAX_VARIABLES} for all variables of a function"
+                "parameters, annotations and environment of the action make its specification take {bytes} bytes of \
+                 JSON in a variable, and AWS Lambda allows {MAX_VARIABLES} for all variables of a function"
             );
             return Err(Error::new(ErrorKind::Unsupported, text));
         }
@@ -80,10 +80,15 @@ impl Function {
             name: name(&spec.name, prefix),
             memory: u64::from(spec.limits.memory.mib()).max(LEAST_MEMORY),
             timeout: whole_seconds(spec.limits.timeout.saturating_add(MARGIN)),
-            variables: BTreeMap::from([(SPEC.to_owned(), told)]),
+            variables,
             reserved: reserved(spec)?,
         })
     }
+}
+
+fn encoded(value: &impl Serialize) -> Result<String, Error> {
+    serde_json::to_string(value)
+        .map_err(|error| Error::new(ErrorKind::Internal, "the action cannot be encoded").with_source(error))
 }
 
 /// The reserved concurrency that an action's annotation asks for.
@@ -161,9 +166,21 @@ mod tests {
 
     #[test]
     fn a_specification_that_is_too_much_is_refused_with_the_sizes() {
-        let spec = spec("a").with_env("KEY", "x".repeat(4096));
-        let error = Function::of(&spec, "faas").unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Unsupported);
-        assert!(error.message().contains("allows 4096 for all variables"), "{error}");
+        for value in ["x", "\"", "\\", "\u{e4}"] {
+            let of = |count: usize, more: &str| {
+                let value = format!("{}{more}", value.repeat(count));
+                Function::of(&spec("a").with_env("KEY", value), "faas")
+            };
+            let measured = |of: Function| serde_json::to_string(&of.variables).unwrap().len();
+            let least = measured(of(0, "").unwrap());
+            let each = measured(of(1, "").unwrap()) - least;
+            let count = (MAX_VARIABLES - least) / each;
+            let rest = "x".repeat(MAX_VARIABLES - least - count * each);
+            assert_eq!(measured(of(count, &rest).unwrap()), 4096, "{value:?}");
+            let error = of(count, &format!("{rest}x")).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Unsupported);
+            let text = "take 4097 bytes of JSON in a variable, and AWS Lambda allows 4096 for all variables";
+            assert!(error.message().contains(text), "{value:?}: {error}");
+        }
     }
 }

@@ -102,8 +102,14 @@ impl Configuration {
         if let Some(variables) = said["Environment"]["Variables"].as_object() {
             let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
             self.variables = variables.iter().map(|(name, value)| (name.clone(), text(value))).collect();
-            let size: usize = self.variables.iter().map(|(name, value)| name.len() + value.len()).sum();
-            within("environment", size as u64, 0, 4096)?;
+            let measured = serde_json::to_string(&self.variables).unwrap();
+            if measured.len() > 4096 {
+                let text = format!(
+                    "Lambda was unable to configure your environment variables because the environment variables you \
+                     have provided exceeded the 4KB limit. String measured: {measured}"
+                );
+                return Err(Response::refusal(400, "InvalidParameterValueException", &text));
+            }
         }
         let texts =
             [("Role", &mut self.role), ("Runtime", &mut self.runtime), ("Handler", &mut self.handler)];

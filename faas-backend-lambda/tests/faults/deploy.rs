@@ -189,6 +189,25 @@ async fn what_is_beyond_the_ranges_of_lambda_is_refused_before_any_call() {
 }
 
 #[tokio::test]
+async fn variables_of_exactly_four_kibibytes_are_taken_and_a_byte_more_is_refused_before_any_call() {
+    let (cloud, artifact) = (echoing().await, artifact());
+    let backend = backend(&cloud, &artifact);
+    let sized = |count| spec(ECHO).with_env("QUOTED", "\"".repeat(300)).with_env("PLAIN", "x".repeat(count));
+    // What there is room for is told by the refusal.
+    let error = deploy(&backend, sized(4096)).await.unwrap_err();
+    let words = error.message().split_whitespace();
+    let bytes = words.filter_map(|word| word.parse::<usize>().ok()).next().unwrap();
+    let most = 4096 - (bytes - 4096);
+    assert_eq!(deploy(&backend, sized(most + 1)).await.unwrap_err().kind(), ErrorKind::Unsupported);
+    assert_eq!(cloud.calls(), []);
+    let deployment = deploy(&backend, sized(most)).await.unwrap();
+    assert_eq!(result(&backend, &deployment).await["version"], "1");
+    let name = cloud.names().remove(0);
+    let variables = cloud.summary()[name]["latest"]["Environment"]["Variables"].take();
+    assert_eq!(variables.to_string().len(), 4096);
+}
+
+#[tokio::test]
 async fn a_function_is_used_when_it_is_ready() {
     let (cloud, artifact) = (echoing().await, artifact());
     {
