@@ -161,7 +161,8 @@ impl LambdaBuilder {
     }
 
     /// Whether warming an action orders provisioned concurrency, which is billed until the backend shuts down; it does
-    /// not unless told.
+    /// not unless told. What a process ordered that was killed is ended by the next one that may order and deploys the
+    /// same version.
     pub fn provisioned_concurrency(mut self, allowed: bool) -> Self {
         self.config.provisioned = allowed;
         self

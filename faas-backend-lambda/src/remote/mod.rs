@@ -229,6 +229,9 @@ impl LambdaBackend {
         let Function { name, memory, .. } = function;
         let target = Target { name, qualifier: Some(version), is_own: true, memory };
         uses.deployed(&target);
+        if config.provisioned {
+            warm::find(client, uses, &target, deadline).await;
+        }
         Ok(target)
     }
 

@@ -29,7 +29,7 @@ pub(super) struct Uses {
 struct Use {
     deployments: usize,
     running: usize,
-    /// Whether provisioned concurrency was ordered.
+    /// Whether provisioned concurrency was ordered, or found.
     provisioned: bool,
 }
 
@@ -70,7 +70,7 @@ impl Uses {
         Running { uses: self, key }
     }
 
-    /// Notes that provisioned concurrency was ordered.
+    /// Notes that provisioned concurrency was ordered, by this process or one before it.
     pub(super) fn ordered(&self, target: &Target) {
         self.lock().entry(key(target)).or_default().provisioned = true;
     }
@@ -129,7 +129,7 @@ impl Uses {
         Ok(())
     }
 
-    /// Orders no more provisioned concurrency where this process has.
+    /// Ends the provisioned concurrency that is noted.
     ///
     /// # Errors
     /// The first one of AWS's; the others are tried all the same.

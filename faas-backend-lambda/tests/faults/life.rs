@@ -184,6 +184,53 @@ async fn environments_are_ordered_once_waited_for_and_cooled_at_the_end() {
 }
 
 #[tokio::test]
+async fn what_a_killed_process_ordered_is_ended_by_the_next_one_with_that_version() {
+    let (cloud, artifact) = (echoing().await, artifact());
+    let ordered = || cloud.summary()[&cloud.names()[0]]["provisioned"].take();
+    for (count, answer) in [(2, None), (3, Some(Answer::Closed)), (4, Some(Answer::Half))] {
+        let killed = provisioning(&cloud, &artifact);
+        let deployment = deploy(&killed, spec(ECHO)).await.unwrap();
+        assert_eq!(killed.warm(&deployment, count).await.unwrap(), count);
+        drop(killed);
+        assert_eq!(ordered(), json!({ "1": count }), "nobody has ended it");
+        // It is ended though it cannot be seen.
+        if let Some(answer) = answer {
+            cloud.script(Rule::next("GetProvisionedConcurrencyConfig", answer));
+        }
+        let next = provisioning(&cloud, &artifact);
+        let deployment = deploy(&next, spec(ECHO)).await.unwrap();
+        assert_eq!(result(&next, &deployment).await["version"], "1");
+        next.shutdown().await.unwrap();
+        assert_eq!(ordered(), json!({}));
+    }
+    let idle = provisioning(&cloud, &artifact);
+    deploy(&idle, spec(ECHO)).await.unwrap();
+    let before = cloud.count("DeleteProvisionedConcurrencyConfig");
+    idle.shutdown().await.unwrap();
+    assert_eq!(cloud.count("DeleteProvisionedConcurrencyConfig"), before, "there was nothing to end");
+}
+
+#[tokio::test]
+async fn two_processes_with_one_version_share_what_is_ordered() {
+    let (cloud, artifact) = (echoing().await, artifact());
+    let (one, other) = (provisioning(&cloud, &artifact), provisioning(&cloud, &artifact));
+    let first = deploy(&one, spec(ECHO)).await.unwrap();
+    let second = deploy(&other, spec(ECHO)).await.unwrap();
+    assert_eq!(one.warm(&first, 3).await.unwrap(), 3);
+    assert_eq!(other.warm(&second, 2).await.unwrap(), 2);
+    assert_eq!(cloud.count("PutProvisionedConcurrencyConfig"), 1);
+    let ordered = || cloud.summary()[&cloud.names()[0]]["provisioned"].take();
+    assert_eq!(ordered(), json!({ "1": 3 }));
+    // It has only found what is there, and ends it for both.
+    other.shutdown().await.unwrap();
+    assert_eq!(ordered(), json!({}));
+    assert_eq!(result(&one, &first).await["version"], "1");
+    assert_eq!(one.warm(&first, 1).await.unwrap(), 1);
+    one.shutdown().await.unwrap();
+    assert_eq!(ordered(), json!({}));
+}
+
+#[tokio::test]
 async fn environments_that_cannot_be_made_are_told_by_their_kind() {
     let (cloud, artifact) = (echoing().await, artifact());
     let backend = provisioning(&cloud, &artifact);
