@@ -53,6 +53,8 @@ where
 pub(super) struct Wanted<'a> {
     pub(super) function: &'a Function,
     pub(super) code: &'a Code,
+    /// The crate that the action is of.
+    pub(super) package: &'a str,
 }
 
 /// The control plane, for one deployment.
@@ -159,7 +161,7 @@ impl Deploying<'_> {
             return Err(of_tags(name, &withheld).into());
         }
         let tags = tags.unwrap_or_default();
-        owner::check(name, &tags)?;
+        owner::check(name, &tags, wanted.package)?;
         self.tag(&configuration, tags).await?;
         let reserved = concurrency.and_then(|concurrency| concurrency.reserved_concurrent_executions);
         self.reserve(wanted.function, reserved).await?;
@@ -237,7 +239,7 @@ impl Deploying<'_> {
     }
 
     async fn create(&self, wanted: &Wanted<'_>) -> Result<(), Stopped> {
-        let Wanted { function, code } = wanted;
+        let Wanted { function, code, package } = wanted;
         let name = &function.name;
         let Some(role) = &self.config.role else {
             let text = format!(
@@ -249,7 +251,7 @@ impl Deploying<'_> {
         let (blob, bucket, key) = code.parts();
         let zip = FunctionCode::builder().set_zip_file(blob).set_s3_bucket(bucket).set_s3_key(key).build();
         let mut tags = HashMap::from_iter(self.config.tags.clone());
-        tags.extend(owner::tags());
+        tags.extend(owner::tags(package));
         let created = self
             .carrier
             .create_function()

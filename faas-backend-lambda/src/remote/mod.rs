@@ -225,7 +225,8 @@ impl LambdaBackend {
         let _turn = self.uses.turn(&function.name, deadline).await?;
         let (client, carrier, config, uses) = (&aws.control, &aws.lambda, &self.config, &self.uses);
         let deploying = Deploying { client, carrier, config, uses, deadline };
-        let version = deploying.run(&Wanted { function: &function, code: &code }).await?;
+        let wanted = Wanted { function: &function, code: &code, package: &artifact.manifest.package };
+        let version = deploying.run(&wanted).await?;
         let Function { name, memory, .. } = function;
         let target = Target { name, qualifier: Some(version), is_own: true, memory };
         uses.deployed(&target);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use faas_backend_lambda::LambdaBackend;
-use faas_core::{ErrorKind, MemoryMib};
+use faas_core::{Backend as _, ErrorKind, MemoryMib};
 use serde_json::json;
 
 #[cfg(feature = "s3")]
@@ -81,6 +81,28 @@ async fn a_function_that_somebody_else_made_is_refused_and_untouched() {
     let other = builder(&cloud, &artifact).prefix("mine").build().unwrap();
     let deployment = deploy(&other, spec(ECHO)).await.unwrap();
     assert_eq!(result(&other, &deployment).await["zip"], "two");
+}
+
+#[tokio::test]
+async fn two_packages_with_an_action_of_one_name_each_need_a_prefix() {
+    let (cloud, ours) = (echoing().await, artifact());
+    let theirs = Artifact::of_package("other", "two", &[ECHO]);
+    let first = backend(&cloud, &ours);
+    let deployment = deploy(&first, spec(ECHO)).await.unwrap();
+    let (state, before) = (cloud.summary(), cloud.calls().len());
+    let error = deploy(&backend(&cloud, &theirs), spec(ECHO)).await.unwrap_err();
+    assert_eq!((error.kind(), error.is_temporary()), (ErrorKind::AlreadyExists, false), "{error}");
+    let text = "is of package 'fixture', and the action of package 'other'. Choose another prefix";
+    assert!(error.message().contains(text), "{error}");
+    assert!(cloud.calls_since(before).iter().all(|call| call.is_reading()), "{:?}", cloud.calls());
+    assert_eq!(cloud.summary(), state);
+
+    let second = builder(&cloud, &theirs).prefix("other").build().unwrap();
+    let other = deploy(&second, spec(ECHO)).await.unwrap();
+    assert_eq!(result(&second, &other).await["zip"], "two");
+    second.remove(&other).await.unwrap();
+    assert_eq!(cloud.summary(), state);
+    assert_eq!(result(&first, &deployment).await["zip"], "one");
 }
 
 #[tokio::test]
@@ -316,7 +338,7 @@ async fn tags_reserved_concurrency_and_the_alias_are_brought_along() {
         let state = cloud.summary()[name].take();
         (state["tags"].clone(), state["reserved"].clone(), state["aliases"].clone())
     };
-    let tags = |team| json!({ "io.faas.made-by": "faas", "team": team, "env": "test" });
+    let tags = |team| json!({ "io.faas.made-by": "faas", "io.faas.package": "fixture", "team": team, "env": "test" });
     assert_eq!(state(), (tags("red"), json!(7), json!({ "next": "1" })));
     assert_eq!((cloud.count("TagResource"), cloud.count("PutFunctionConcurrency")), (0, 1));
 

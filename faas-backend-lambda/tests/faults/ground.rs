@@ -48,15 +48,23 @@ pub(crate) fn told(told: Told, result: &Value) -> Reply {
 }
 
 /// An artifact's folder, which goes with this.
-pub(crate) struct Artifact(PathBuf);
+pub(crate) struct Artifact {
+    folder: PathBuf,
+    package: &'static str,
+}
 
 impl Artifact {
     /// One of actions with defaults, and of any bytes as its zip.
     pub(crate) fn of(zip: impl AsRef<[u8]>, actions: &[&str]) -> Self {
+        Self::of_package("fixture", zip, actions)
+    }
+
+    /// The same, built of a crate of that name.
+    pub(crate) fn of_package(package: &'static str, zip: impl AsRef<[u8]>, actions: &[&str]) -> Self {
         let folder =
             std::env::temp_dir().join(format!("faas-l-{}-{:x}", std::process::id(), fastrand::u64(..)));
         std::fs::create_dir_all(&folder).unwrap();
-        let artifact = Self(folder);
+        let artifact = Self { folder, package };
         artifact.write(zip.as_ref(), actions);
         artifact
     }
@@ -67,7 +75,7 @@ impl Artifact {
         let manifest = Manifest {
             format: FORMAT,
             backend: "lambda".to_owned(),
-            package: "fixture".to_owned(),
+            package: self.package.to_owned(),
             version: "0.1.0".to_owned(),
             file: "fixture.zip".to_owned(),
             image: None,
@@ -82,18 +90,18 @@ impl Artifact {
                 actions: actions.iter().map(|name| spec(name)).collect(),
             },
         };
-        std::fs::write(self.0.join("fixture.zip"), zip).unwrap();
-        std::fs::write(self.0.join(MANIFEST), serde_json::to_vec(&manifest).unwrap()).unwrap();
+        std::fs::write(self.folder.join("fixture.zip"), zip).unwrap();
+        std::fs::write(self.folder.join(MANIFEST), serde_json::to_vec(&manifest).unwrap()).unwrap();
     }
 
     pub(crate) fn folder(&self) -> &Path {
-        &self.0
+        &self.folder
     }
 }
 
 impl Drop for Artifact {
     fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
+        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 
