@@ -147,6 +147,13 @@ impl LambdaBuilder {
         self
     }
 
+    /// For tests of large zips with small ones: what is larger, in bytes, goes through the bucket.
+    #[doc(hidden)]
+    pub fn largest_sent(mut self, bytes: u64) -> Self {
+        self.config.largest_sent = bytes;
+        self
+    }
+
     /// How many activations run at once, of all functions; 100 unless told. An account has 1,000 at first.
     pub fn concurrency(mut self, count: u32) -> Self {
         self.config.concurrency = count;

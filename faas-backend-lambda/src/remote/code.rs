@@ -1,5 +1,6 @@
 //! The code of functions: a zip that is sent along, or that lies in a bucket.
 
+use aws_config::SdkConfig;
 use aws_sdk_lambda::primitives::Blob;
 use faas_core::{Error, ErrorKind};
 
@@ -7,7 +8,7 @@ use super::config::Config;
 use crate::artifact::Artifact;
 
 /// The largest zip that is sent along, in bytes. Source: Lambda's quota for direct uploads.
-const LARGEST_SENT: u64 = 50 << 20;
+pub(super) const LARGEST_SENT: u64 = 50 << 20;
 
 /// The code of a function.
 pub(super) struct Code {
@@ -21,68 +22,82 @@ enum Place {
     Here(Vec<u8>),
     #[cfg(feature = "s3")]
     Bucket {
+        zip: bytes::Bytes,
         bucket: String,
         key: String,
     },
 }
 
 impl Code {
-    /// Reads the code of an artifact, and puts it into the bucket if it is too large to be sent.
+    /// Reads the code of an artifact.
     ///
     /// # Errors
-    /// As from [`Artifact::bytes`]; `InvalidArgument` when it is too large and there is no bucket.
-    pub(super) async fn of(
-        artifact: &Artifact,
-        config: &Config,
-        aws: &aws_config::SdkConfig,
-    ) -> Result<Self, Error> {
+    /// As from [`Artifact::bytes`]; `InvalidArgument` when it is too large to be sent and there is no bucket;
+    /// `Unsupported` when there is one, and the feature `s3` is off.
+    pub(super) fn of(artifact: &Artifact, config: &Config) -> Result<Self, Error> {
         let zip = artifact.bytes()?;
-        let sha256 = base64_of_hex(&artifact.manifest.digest);
-        let is_arm64 = artifact.manifest.architecture.as_deref() == Some("arm64");
-        let size = zip.len() as u64;
-        if size <= LARGEST_SENT {
-            return Ok(Self { sha256, is_arm64, place: Place::Here(zip) });
-        }
-        let path = artifact.path.display();
-        let Some(bucket) = &config.bucket else {
-            let text = format!(
-                "{path} has {size} bytes, and AWS Lambda takes {LARGEST_SENT} along with a call: name a bucket by \
-                 `bucket` in the URL, FAAS_LAMBDA_BUCKET or LambdaBuilder::bucket"
-            );
-            return Err(Error::new(ErrorKind::InvalidArgument, text));
+        let digest = &artifact.manifest.digest;
+        let place = match zip.len() as u64 {
+            size if size <= config.largest_sent => Place::Here(zip),
+            size => {
+                let Some(bucket) = &config.bucket else {
+                    let text = format!(
+                        "{} has {size} bytes, and AWS Lambda takes {} along with a call: name a bucket by `bucket` in \
+                         the URL, FAAS_LAMBDA_BUCKET or LambdaBuilder::bucket",
+                        artifact.path.display(),
+                        config.largest_sent
+                    );
+                    return Err(Error::new(ErrorKind::InvalidArgument, text));
+                };
+                in_bucket(bucket, digest, zip)?
+            }
         };
-        let place = put(aws, bucket, &artifact.manifest.digest, zip).await?;
-        Ok(Self { sha256, is_arm64, place })
+        let is_arm64 = artifact.manifest.architecture.as_deref() == Some("arm64");
+        Ok(Self { sha256: base64_of_hex(digest), is_arm64, place })
     }
 
-    /// The zip, or the bucket and the key in it.
-    pub(super) fn parts(&self) -> (Option<Blob>, Option<String>, Option<String>) {
+    /// The zip, or the bucket and the key in it, once it is there.
+    ///
+    /// # Errors
+    /// As S3 tells.
+    pub(super) async fn parts(
+        &self,
+        aws: &SdkConfig,
+    ) -> Result<(Option<Blob>, Option<String>, Option<String>), Error> {
         match &self.place {
-            Place::Here(zip) => (Some(Blob::new(zip.clone())), None, None),
+            Place::Here(zip) => Ok((Some(Blob::new(zip.clone())), None, None)),
             #[cfg(feature = "s3")]
-            Place::Bucket { bucket, key } => (None, Some(bucket.clone()), Some(key.clone())),
+            Place::Bucket { zip, bucket, key } => {
+                put(aws, bucket, key, zip.clone()).await?;
+                Ok((None, Some(bucket.clone()), Some(key.clone())))
+            }
         }
     }
 }
 
-/// Puts the zip into the bucket, unless it is there: its name is its digest.
+/// Where in the bucket the zip belongs: its name is its digest.
 #[cfg(feature = "s3")]
-async fn put(aws: &aws_config::SdkConfig, bucket: &str, digest: &str, zip: Vec<u8>) -> Result<Place, Error> {
-    let client = aws_sdk_s3::Client::new(aws);
+fn in_bucket(bucket: &str, digest: &str, zip: Vec<u8>) -> Result<Place, Error> {
     let key = format!("faas/{digest}.zip");
-    let place = Place::Bucket { bucket: bucket.to_owned(), key: key.clone() };
-    if client.head_object().bucket(bucket).key(&key).send().await.is_ok() {
-        return Ok(place);
-    }
-    let what = format!("put {key} into bucket '{bucket}'");
-    let sent = client.put_object().bucket(bucket).key(&key).body(zip.into()).send().await;
-    sent.map(|_| place).map_err(|error| super::error::of_call(&what, &error))
+    Ok(Place::Bucket { zip: zip.into(), bucket: bucket.to_owned(), key })
 }
 
 #[cfg(not(feature = "s3"))]
-async fn put(_: &aws_config::SdkConfig, bucket: &str, _: &str, _: Vec<u8>) -> Result<Place, Error> {
+fn in_bucket(bucket: &str, _: &str, _: Vec<u8>) -> Result<Place, Error> {
     let text = format!("putting a zip into bucket '{bucket}' needs the feature `s3` of faas-backend-lambda");
     Err(Error::new(ErrorKind::Unsupported, text))
+}
+
+/// Puts the zip into the bucket, unless it is there.
+#[cfg(feature = "s3")]
+async fn put(aws: &SdkConfig, bucket: &str, key: &str, zip: bytes::Bytes) -> Result<(), Error> {
+    let client = aws_sdk_s3::Client::new(aws);
+    if client.head_object().bucket(bucket).key(key).send().await.is_ok() {
+        return Ok(());
+    }
+    let sent = client.put_object().bucket(bucket).key(key).body(zip.into()).send().await;
+    sent.map(drop)
+        .map_err(|error| super::error::of_call(&format!("put {key} into bucket '{bucket}'"), &error))
 }
 
 /// The same digest in base64.

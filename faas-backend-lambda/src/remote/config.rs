@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use faas_core::EntityName;
 
+use super::code::LARGEST_SENT;
+
 /// Where and how functions are made and invoked.
 #[derive(Clone)]
 pub(super) struct Config {
@@ -27,6 +29,8 @@ pub(super) struct Config {
     pub(super) tags: BTreeMap<String, String>,
     /// Where zips go that are too large to be sent.
     pub(super) bucket: Option<String>,
+    /// The largest zip that is sent along, in bytes.
+    pub(super) largest_sent: u64,
     /// How many activations run at once.
     pub(super) concurrency: u32,
     /// What is reserved of the account's concurrency, for each function.
@@ -64,6 +68,7 @@ impl Default for Config {
             alias: "live".to_owned(),
             tags: BTreeMap::new(),
             bucket: None,
+            largest_sent: LARGEST_SENT,
             concurrency: 100,
             reserved: None,
             provisioned: false,

@@ -6,16 +6,15 @@
 
 use std::collections::HashMap;
 
+use aws_config::SdkConfig;
 use aws_sdk_lambda::Client;
-use aws_sdk_lambda::config::http::HttpResponse;
-use aws_sdk_lambda::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_lambda::operation::get_alias::GetAliasOutput;
 use aws_sdk_lambda::operation::get_function::GetFunctionOutput;
 use aws_sdk_lambda::types::{
     Architecture, Environment, FunctionCode, FunctionConfiguration, LastUpdateStatus, Runtime, State,
 };
 use faas_core::{Error, ErrorKind};
-use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::code::Code;
 use super::config::Config;
@@ -23,31 +22,17 @@ use super::error::{of_call, of_tags, present};
 use super::owner;
 use super::pause::{LOOKS, Pauses};
 use super::remove::Uses;
+use super::steps::{Steps, Stopped, passing};
 use crate::function::Function;
 
 /// The most changes that a deployment makes which nobody disturbs: code and configuration.
 const STEPS: u32 = 2;
-
-/// How often in a row AWS may not do what it is asked to before a deployment is given up. Arbitrary.
-const MISSES: u32 = 8;
 
 /// What Lambda says of a role that was just made, and that it does not know yet.
 const NEW_ROLE: &str = "cannot be assumed by Lambda";
 
 /// What it says of code that somebody else has changed.
 const OTHER_CODE: &str = "CodeSHA256";
-
-/// What is told again later of a refusal that passes, and else the error.
-fn passing<E>(what: &str, error: &SdkError<E, HttpResponse>, passes: &str) -> Stopped
-where
-    E: ProvideErrorMetadata + std::error::Error + 'static,
-{
-    let refused = of_call(what, error);
-    match error.message() {
-        Some(text) if text.contains(passes) => Stopped::Busy(refused.message().to_owned()),
-        _ => refused.into(),
-    }
-}
 
 /// A function as it has to be.
 pub(super) struct Wanted<'a> {
@@ -64,6 +49,8 @@ pub(super) struct Deploying<'a> {
     pub(super) carrier: &'a Client,
     pub(super) config: &'a Config,
     pub(super) uses: &'a Uses,
+    /// Where the bucket is.
+    pub(super) aws: &'a SdkConfig,
     pub(super) deadline: Instant,
 }
 
@@ -76,27 +63,6 @@ struct Done {
     published: Option<String>,
 }
 
-/// Why an attempt ended before the end.
-enum Stopped {
-    /// Something was changed, and what comes of it is to be looked at.
-    Changed,
-    /// The function is being made ready, or somebody else changes it, as the text says.
-    Busy(String),
-    /// AWS did not do what it was asked to, or nobody knows whether it did.
-    Missed(Error),
-    Failed(Error),
-}
-
-impl From<Error> for Stopped {
-    fn from(error: Error) -> Self {
-        match error.kind() {
-            ErrorKind::Conflict => Self::Busy(error.message().to_owned()),
-            _ if error.is_temporary() => Self::Missed(error),
-            _ => Self::Failed(error),
-        }
-    }
-}
-
 impl Deploying<'_> {
     /// Brings the function to what is wanted, and publishes that. Answers with the version.
     ///
@@ -105,47 +71,26 @@ impl Deploying<'_> {
     /// else's; `InvalidArgument` when there is no role to make one with; `Unavailable` when AWS cannot be reached; else as
     /// AWS tells.
     pub(super) async fn run(&self, wanted: &Wanted<'_>) -> Result<String, Error> {
-        let (mut done, mut misses, mut pauses) = (Done::default(), 0, Pauses::new(LOOKS));
-        let mut reason = "AWS does not answer".to_owned();
+        let name = &wanted.function.name;
+        let mut steps = Steps::new(name, self.config.deploy_timeout, self.deadline);
+        let mut done = Done::default();
         loop {
-            let attempt = self.attempt(wanted, &mut done);
-            let Ok(attempted) = timeout_at(self.deadline, attempt).await else { break };
-            match attempted {
+            match steps.take(self.attempt(wanted, &mut done)).await {
                 Ok(version) => {
                     if done.published.is_some() {
                         // It is deployed, whether there is time left for this or not.
-                        let _ = timeout_at(self.deadline, self.sweep(&wanted.function.name, &version)).await;
+                        let _ = timeout_at(self.deadline, self.sweep(name, &version)).await;
                     }
                     return Ok(version);
                 }
-                Err(Stopped::Failed(error)) => return Err(error),
-                Err(Stopped::Changed) => {
-                    (done.changes, misses) = (done.changes + 1, 0);
-                    if done.changes <= STEPS {
-                        pauses = Pauses::new(LOOKS);
-                        continue;
-                    }
-                    // Of two that undo each other's work, one has to let the other get to its end.
+                Err(Stopped::Changed) if done.changes < STEPS => {
+                    done.changes += 1;
+                    steps.led_on();
                 }
-                Err(Stopped::Busy(why)) => (reason, misses) = (why, 0),
-                Err(Stopped::Missed(error)) => {
-                    misses += 1;
-                    if misses >= MISSES && error.kind() != ErrorKind::Throttled {
-                        return Err(error);
-                    }
-                    tracing::debug!(%error, "a step of a deployment is taken again");
-                    error.message().clone_into(&mut reason);
-                }
+                // Of two that undo each other's work, one has to let the other get to its end.
+                Err(stopped) => steps.rest(stopped).await?,
             }
-            let until = Instant::now() + pauses.next();
-            if until >= self.deadline {
-                break;
-            }
-            sleep_until(until).await;
         }
-        let (name, limit) = (&wanted.function.name, self.config.deploy_timeout);
-        let text = format!("function '{name}' was not ready within {limit:?}: {reason}");
-        Err(Error::new(ErrorKind::DeadlineExceeded, text))
     }
 
     /// Takes the next step.
@@ -248,7 +193,7 @@ impl Deploying<'_> {
             );
             return Err(Error::new(ErrorKind::InvalidArgument, text).into());
         };
-        let (blob, bucket, key) = code.parts();
+        let (blob, bucket, key) = code.parts(self.aws).await?;
         let zip = FunctionCode::builder().set_zip_file(blob).set_s3_bucket(bucket).set_s3_key(key).build();
         let mut tags = HashMap::from_iter(self.config.tags.clone());
         tags.extend(owner::tags(package));
@@ -272,7 +217,7 @@ impl Deploying<'_> {
 
     async fn update_code(&self, wanted: &Wanted<'_>, found: &FunctionConfiguration) -> Result<(), Error> {
         let name = &wanted.function.name;
-        let (blob, bucket, key) = wanted.code.parts();
+        let (blob, bucket, key) = wanted.code.parts(self.aws).await?;
         let updated = self
             .carrier
             .update_function_code()

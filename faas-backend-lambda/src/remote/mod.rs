@@ -10,6 +10,7 @@ mod invoke;
 mod owner;
 mod pause;
 mod remove;
+mod steps;
 mod warm;
 
 use std::collections::BTreeMap;
@@ -29,7 +30,7 @@ use faas_core::{
     ErrorKind, Health, Invocation, payload,
 };
 use tokio::sync::{OnceCell, watch};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 pub use self::builder::LambdaBuilder;
 use self::code::Code;
@@ -38,6 +39,7 @@ use self::deploy::{Deploying, Wanted};
 use self::error::of_call;
 use self::invoke::Target;
 use self::remove::Uses;
+use self::steps::Steps;
 use crate::artifact::Catalogue;
 use crate::function::{Function, MARGIN, MAX_TIMEOUT};
 use crate::report::TAIL;
@@ -214,17 +216,12 @@ impl LambdaBackend {
         }
         let artifact = self.catalogue.find(&spec.name)?;
         let function = Function::of(spec, &self.config.prefix)?;
+        let code = Code::of(artifact, &self.config)?;
         let aws = self.aws().await;
         let deadline = Instant::now() + self.config.deploy_timeout;
-        let code = timeout_at(deadline, Code::of(artifact, &self.config, &aws.config)).await;
-        let code = code.map_err(|_| {
-            let limit = self.config.deploy_timeout;
-            let text = format!("the code of function '{}' was not uploaded within {limit:?}", function.name);
-            Error::new(ErrorKind::DeadlineExceeded, text)
-        })??;
         let _turn = self.uses.turn(&function.name, deadline).await?;
         let (client, carrier, config, uses) = (&aws.control, &aws.lambda, &self.config, &self.uses);
-        let deploying = Deploying { client, carrier, config, uses, deadline };
+        let deploying = Deploying { client, carrier, config, uses, aws: &aws.config, deadline };
         let wanted = Wanted { function: &function, code: &code, package: &artifact.manifest.package };
         let version = deploying.run(&wanted).await?;
         let Function { name, memory, .. } = function;
@@ -238,9 +235,19 @@ impl LambdaBackend {
 
     /// A function that is there already.
     async fn adopt(&self, function: &str) -> Result<Target, Error> {
-        let call = self.aws().await.control.get_function_configuration().function_name(function);
-        let found = call.send().await;
-        let found = found.map_err(|error| of_call(&format!("look at function '{function}'"), &error))?;
+        let client = &self.aws().await.control;
+        let limit = self.config.deploy_timeout;
+        let mut steps = Steps::new(function, limit, Instant::now() + limit);
+        let found = loop {
+            let look = async {
+                let found = client.get_function_configuration().function_name(function).send().await;
+                found.map_err(|error| of_call(&format!("look at function '{function}'"), &error).into())
+            };
+            match steps.take(look).await {
+                Ok(found) => break found,
+                Err(stopped) => steps.rest(stopped).await?,
+            }
+        };
         let memory = found.memory_size().and_then(|memory| u64::try_from(memory).ok()).unwrap_or(u64::MAX);
         Ok(Target { name: function.to_owned(), qualifier: None, is_own: false, memory })
     }

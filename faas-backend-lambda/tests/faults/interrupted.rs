@@ -17,12 +17,39 @@ enum Way {
     New,
     /// Code, configuration and tags differ.
     Changed,
+    /// The same, and the code goes through a bucket.
+    #[cfg(feature = "s3")]
+    Bucket,
+}
+
+/// All of them.
+const WAYS: &[Way] = &[
+    Way::New,
+    Way::Changed,
+    #[cfg(feature = "s3")]
+    Way::Bucket,
+];
+
+impl Way {
+    fn is_bucket(self) -> bool {
+        !matches!(self, Self::New | Self::Changed)
+    }
+
+    /// What brings it to its end.
+    fn backend(self, cloud: &Cloud, artifact: &Artifact) -> LambdaBackend {
+        let builder = builder(cloud, artifact).tag("team", "red").reserved_concurrency(5);
+        match self {
+            Self::New | Self::Changed => builder.build().unwrap(),
+            #[cfg(feature = "s3")]
+            Self::Bucket => builder.bucket("zips").largest_sent(2).build().unwrap(),
+        }
+    }
 }
 
 /// A service where the way begins, and what is to be deployed.
 async fn begun(way: Way) -> (Arc<Cloud>, Artifact) {
     let (cloud, artifact) = (echoing().await, artifact());
-    if matches!(way, Way::Changed) {
+    if !matches!(way, Way::New) {
         deploy(&backend(&cloud, &artifact), spec(ECHO)).await.unwrap();
         cloud.plane().on_update = Fate { looks: 1, failure: None };
         artifact.write(b"two", &[ECHO]);
@@ -30,30 +57,28 @@ async fn begun(way: Way) -> (Arc<Cloud>, Artifact) {
     (Arc::new(cloud), artifact)
 }
 
-async fn finished(cloud: &Cloud, artifact: &Artifact) -> Value {
-    let backend = wanted(cloud, artifact);
+async fn finished(way: Way, cloud: &Cloud, artifact: &Artifact) -> Value {
+    let backend = way.backend(cloud, artifact);
     let spec = spec(ECHO).with_memory(MemoryMib::new(300));
     let deployment = deploy(&backend, spec).await.unwrap();
     let ran = result(&backend, &deployment).await;
-    json!({ "ran": ran, "state": cloud.summary() })
+    let objects: Vec<String> = cloud.plane().objects.keys().cloned().collect();
+    assert_eq!(objects.is_empty(), !way.is_bucket(), "{objects:?}");
+    json!({ "ran": ran, "state": cloud.summary(), "objects": objects })
 }
 
 /// How it ends with nothing in the way, and the number of calls that takes.
 async fn undisturbed(way: Way) -> (Value, usize) {
     let (cloud, artifact) = begun(way).await;
     let before = cloud.calls().len();
-    let whole = finished(&cloud, &artifact).await;
+    let whole = finished(way, &cloud, &artifact).await;
     let calls = cloud.calls_since(before);
     (whole, calls.iter().take_while(|call| call.operation != "Invoke").count())
 }
 
-fn wanted(cloud: &Cloud, artifact: &Artifact) -> LambdaBackend {
-    builder(cloud, artifact).tag("team", "red").reserved_concurrency(5).build().unwrap()
-}
-
 /// Deploys, and is dropped before the call after so many is done. Whether there was one.
-async fn cut_off(cloud: &Cloud, artifact: &Artifact, calls: usize) -> bool {
-    let backend = wanted(cloud, artifact);
+async fn cut_off(way: Way, cloud: &Cloud, artifact: &Artifact, calls: usize) -> bool {
+    let backend = way.backend(cloud, artifact);
     cloud.hold_after(calls);
     let deploying = deploy(&backend, spec(ECHO).with_memory(MemoryMib::new(300)));
     let is_cut = tokio::select! {
@@ -67,14 +92,14 @@ async fn cut_off(cloud: &Cloud, artifact: &Artifact, calls: usize) -> bool {
 
 #[tokio::test]
 async fn a_deployment_that_was_cut_off_between_any_two_calls_ends_the_same() {
-    for way in [Way::New, Way::Changed] {
+    for &way in WAYS {
         let (whole, calls) = undisturbed(way).await;
         let mut cut = JoinSet::new();
         for number in 0..calls {
             cut.spawn(async move {
                 let (cloud, artifact) = begun(way).await;
-                assert!(cut_off(&cloud, &artifact, number).await, "{way:?} has no call {number}");
-                (format!("{way:?}, cut off after {number} calls"), finished(&cloud, &artifact).await)
+                assert!(cut_off(way, &cloud, &artifact, number).await, "{way:?} has no call {number}");
+                (format!("{way:?}, cut off after {number} calls"), finished(way, &cloud, &artifact).await)
             });
         }
         assert!(cut.len() >= 8, "{way:?} took only {calls} calls");
@@ -87,7 +112,7 @@ async fn a_deployment_that_was_cut_off_between_any_two_calls_ends_the_same() {
 
 #[tokio::test]
 async fn a_deployment_ends_the_same_whichever_call_is_lost() {
-    for way in [Way::New, Way::Changed] {
+    for &way in WAYS {
         let (whole, calls) = undisturbed(way).await;
         let mut lost = JoinSet::new();
         for number in 0..calls {
@@ -102,7 +127,7 @@ async fn a_deployment_ends_the_same_whichever_call_is_lost() {
                 lost.spawn(async move {
                     let (cloud, artifact) = begun(way).await;
                     cloud.script(Rule::any(answer.clone()).after(number));
-                    (format!("{way:?}, call {number}: {answer:?}"), finished(&cloud, &artifact).await)
+                    (format!("{way:?}, call {number}: {answer:?}"), finished(way, &cloud, &artifact).await)
                 });
             }
         }

@@ -52,14 +52,21 @@ async fn what_cannot_be_adopted_is_told_by_its_kind() {
         let error = deploy(&adopting(&site.cloud, missing), spec(ECHO)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotFound, "{missing}: {error}");
     }
-    for (answer, kind, is_temporary) in [
-        (Answer::refusal(403, "AccessDeniedException", "no"), ErrorKind::PermissionDenied, false),
-        (Answer::refusal(500, "ServiceException", "no"), ErrorKind::Unavailable, true),
-        (Answer::Half, ErrorKind::Unavailable, true),
+    for (answer, kind, is_temporary, calls) in [
+        (Answer::refusal(403, "AccessDeniedException", "no"), ErrorKind::PermissionDenied, false, 1),
+        (Answer::refusal(500, "ServiceException", "no"), ErrorKind::Unavailable, true, 8),
+        (Answer::Half, ErrorKind::Unavailable, true, 8),
     ] {
-        site.cloud.script(Rule::any(answer.clone()));
+        let before = site.cloud.calls().len();
+        site.cloud.script(Rule::any(answer.clone()).times(calls));
         let error = deploy(&adopting(&site.cloud, &name), spec(ECHO)).await.unwrap_err();
         assert_eq!((error.kind(), error.is_temporary()), (kind, is_temporary), "{answer:?}: {error}");
+        assert_eq!(site.cloud.calls_since(before).len(), calls, "{answer:?}");
+        // One that is missed is looked at again.
+        if is_temporary {
+            site.cloud.script(Rule::any(answer));
+            deploy(&adopting(&site.cloud, &name), spec(ECHO)).await.unwrap();
+        }
     }
     deploy(&adopting(&site.cloud, &name), spec(ECHO)).await.unwrap();
     site.healed().await;
