@@ -17,7 +17,7 @@ use crate::artifact::digest;
 const LEAST_MEMORY: u64 = 128;
 
 /// The longest timeout of a function.
-const LONGEST: Duration = Duration::from_secs(900);
+pub(crate) const LONGEST: Duration = Duration::from_secs(900);
 
 /// How much longer a function may take than its action, so that it is the action's own limit that ends a run. Arbitrary.
 pub(crate) const MARGIN: Duration = Duration::from_millis(250);

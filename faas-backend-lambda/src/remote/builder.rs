@@ -73,7 +73,8 @@ impl LambdaBuilder {
     }
 
     /// Takes a function that is there already as an action: its name or ARN, with a version or alias if one is meant. It
-    /// is invoked with the payload alone, and neither changed nor removed.
+    /// is invoked with the payload alone, and neither changed nor removed. Its own timeout ends it, not that of the
+    /// action.
     pub fn adopt(mut self, action: impl Into<String>, function: impl Into<String>) -> Self {
         self.adopted.push((action.into(), function.into()));
         self

@@ -60,6 +60,7 @@ impl Code {
     ///
     /// # Errors
     /// As S3 tells.
+    #[cfg_attr(not(feature = "s3"), expect(unused_variables, reason = "what is not in a bucket is here"))]
     pub(super) async fn parts(
         &self,
         aws: &SdkConfig,

@@ -19,7 +19,7 @@ use super::pause::Pauses;
 use crate::message::{self, Failure, Heard};
 use crate::report::Tail;
 
-/// How long after an action's timeout its answer is waited for: environments take up to ten seconds to be made, and may
+/// How long after the timeout of an action, or of its function, its answer is waited for: environments take up to ten seconds to be made, and may
 /// be made twice. Arbitrary beyond that.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -40,6 +40,8 @@ pub(super) struct Target {
     pub(super) is_own: bool,
     /// Its memory in MB.
     pub(super) memory: u64,
+    /// How long Lambda lets it run: of its own longer than its action, of an adopted one what somebody else has set.
+    pub(super) timeout: Duration,
 }
 
 /// What Lambda answered.
@@ -124,7 +126,7 @@ async fn ask(
             .log_type(LogType::Tail)
             .payload(Blob::new(event.to_vec()));
         let (began, start) = (Timestamp::from(std::time::SystemTime::now()), Instant::now());
-        let latest = start + spec.limits.timeout + PATIENCE;
+        let latest = start + spec.limits.timeout.max(target.timeout) + PATIENCE;
         let answer = timeout_at(latest, call.send()).await;
         let (error, after) = match answer {
             Ok(Ok(output)) => {
@@ -271,7 +273,8 @@ fn foreign(body: &Bytes) -> Outcome {
 /// # Source
 /// The types and texts are those that Lambda answers with; they are in no list.
 fn failed(target: &Target, spec: &ActionSpec, answered: &Answered, failure: &Failure) -> (Outcome, bool) {
-    let limit = spec.limits.timeout;
+    // Of this library's functions it is the action's own limit that ends a run.
+    let limit = if target.is_own { spec.limits.timeout } else { target.timeout };
     let (kind, text) = (failure.error_type.as_str(), failure.error_message.as_str());
     let timed_out = kind == "Sandbox.Timedout" || text.contains("Task timed out after");
     let exited = matches!(kind, "Runtime.ExitError" | "Runtime.Unknown")
@@ -328,7 +331,8 @@ mod tests {
             ..Config::default()
         };
         let client = Client::new(&client::connect(&config).await);
-        let target = Target { name: "f".to_owned(), qualifier: None, is_own: true, memory: 128 };
+        let timeout = Duration::from_secs(1);
+        let target = Target { name: "f".to_owned(), qualifier: None, is_own: true, memory: 128, timeout };
         let mut invocation = Invocation::detached(ActivationId::from_u128(7), Payload::empty());
         invocation.start_by = Instant::now() + limit;
         invoke(&client, &target, &ActionSpec::new("f").unwrap(), &invocation, 0).await.unwrap_err()

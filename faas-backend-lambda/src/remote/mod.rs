@@ -18,6 +18,7 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_config::SdkConfig;
@@ -41,7 +42,7 @@ use self::invoke::Target;
 use self::remove::Uses;
 use self::steps::Steps;
 use crate::artifact::Catalogue;
-use crate::function::{Function, MARGIN, MAX_TIMEOUT};
+use crate::function::{Function, LONGEST, MARGIN, MAX_TIMEOUT};
 use crate::report::TAIL;
 
 /// Runs actions as functions of AWS Lambda.
@@ -105,7 +106,7 @@ impl LambdaBackend {
         capability.fresh_instance = false;
         capability.captures_stdout = true;
         // What Lambda itself stops is stopped at a whole second.
-        capability.timeout_granularity = std::time::Duration::from_secs(1).saturating_add(MARGIN);
+        capability.timeout_granularity = Duration::from_secs(1).saturating_add(MARGIN);
         capability.max_timeout = MAX_TIMEOUT;
         capability.max_payload = payload::MAX_BYTES as u64;
         capability.max_logs = MAX_LOGS;
@@ -224,8 +225,9 @@ impl LambdaBackend {
         let deploying = Deploying { client, carrier, config, uses, aws: &aws.config, deadline };
         let wanted = Wanted { function: &function, code: &code, package: &artifact.manifest.package };
         let version = deploying.run(&wanted).await?;
-        let Function { name, memory, .. } = function;
-        let target = Target { name, qualifier: Some(version), is_own: true, memory };
+        let Function { name, memory, timeout, .. } = function;
+        let timeout = Duration::from_secs(timeout);
+        let target = Target { name, qualifier: Some(version), is_own: true, memory, timeout };
         uses.deployed(&target);
         if config.provisioned {
             warm::find(client, uses, &target, deadline).await;
@@ -249,7 +251,10 @@ impl LambdaBackend {
             }
         };
         let memory = found.memory_size().and_then(|memory| u64::try_from(memory).ok()).unwrap_or(u64::MAX);
-        Ok(Target { name: function.to_owned(), qualifier: None, is_own: false, memory })
+        let timeout =
+            found.timeout().and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
+        let timeout = timeout.unwrap_or(LONGEST);
+        Ok(Target { name: function.to_owned(), qualifier: None, is_own: false, memory, timeout })
     }
 }
 

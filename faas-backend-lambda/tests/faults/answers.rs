@@ -1,6 +1,7 @@
 //! What functions answer, and what it means: failures that Lambda tells of, logs that are missing or damaged, answers that
 //! are none of this library's.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use faas_backend_lambda::LambdaBackend;
@@ -8,9 +9,10 @@ use faas_core::activation::Usage;
 use faas_core::guest::lambda::wire::Told;
 use faas_core::{Backend as _, Completion, Deployment, ErrorKind, Outcome, StartKind, Status};
 use serde_json::json;
+use tokio::sync::{Semaphore, watch};
 
 use crate::cloud::{Answer, Cloud, Reply, Response, Rule};
-use crate::ground::{ECHO, boxed, builder_at, deploy, invoke, spec, told};
+use crate::ground::{ECHO, boxed, builder, builder_at, deploy, invocation, invoke, spec, told};
 use crate::site::Site;
 
 /// What Lambda logs around a run.
@@ -210,5 +212,49 @@ async fn a_function_of_somebody_elses_is_asked_as_it_expects_and_taken_by_what_i
         assert_eq!(completion.logs[0].text, "printed");
         backend.remove(&deployment).await.unwrap();
         assert_eq!(cloud.names(), [name], "it is not this library's to delete");
+    }
+}
+
+#[tokio::test]
+async fn the_own_timeout_of_an_adopted_function_ends_it_and_is_waited_for() {
+    let (began, gate) = (Arc::new(watch::Sender::new(0)), Arc::new(Semaphore::new(0)));
+    let (running, opened) = (Arc::clone(&began), Arc::clone(&gate));
+    let cloud = Cloud::start(move |invoked| {
+        let (running, opened) = (Arc::clone(&running), Arc::clone(&opened));
+        Box::pin(async move {
+            running.send_modify(|count| *count += 1);
+            opened.acquire().await.unwrap().forget();
+            let text = format!("RequestId: 8f5 Error: Task timed out after {}.00 seconds", invoked.timeout);
+            match invoked.payload.as_ref() {
+                br#"{"n":1}"# => unhandled("Sandbox.Timedout", &text),
+                _ => Reply::new(r#"{"late":true}"#),
+            }
+        })
+    });
+    let (cloud, artifact) = (cloud.await, crate::ground::artifact());
+    let limited = |name, seconds| spec(name).with_timeout(Duration::from_secs(seconds));
+    for (seconds, action) in [(119, 1), (1, 60)] {
+        let prefix = format!("timed{seconds}");
+        let own = builder(&cloud, &artifact).prefix(&prefix).build().unwrap();
+        deploy(&own, limited(ECHO, seconds)).await.unwrap();
+        let name = cloud.names().into_iter().find(|name| name.starts_with(&prefix)).unwrap();
+        let backend = builder_at(&cloud.endpoint()).adopt("theirs", name).build().unwrap();
+        let deployment = deploy(&backend, limited("theirs", action)).await.unwrap();
+        gate.add_permits(1);
+        let completion = invoke(&backend, &deployment).await.unwrap();
+        assert_eq!(completion.outcome, Outcome::timed_out(Duration::from_secs(seconds + 1)));
+
+        // All of its time and most of the patience go by before it answers.
+        let before = *began.borrow();
+        let answering = async {
+            began.subscribe().wait_for(|count| *count > before).await.unwrap();
+            tokio::time::pause();
+            tokio::time::sleep(Duration::from_secs(seconds.max(action) + 20)).await;
+            tokio::time::resume();
+            gate.add_permits(1);
+        };
+        let run = backend.invoke(&deployment, invocation(&json!({ "n": 2 })));
+        let (completed, ()) = tokio::join!(run, answering);
+        assert_eq!(completed.unwrap().outcome.result().to_value(), json!({ "late": true }));
     }
 }
