@@ -35,6 +35,9 @@ const LONGEST_NAME: usize = 64;
 /// The annotation of an action that says how much of the account's concurrency is reserved for its function.
 pub(crate) const RESERVED: &str = "reserved-concurrency";
 
+/// The most that can be reserved: the largest number that AWS's interface has for it. What an account has is less.
+pub(crate) const MOST_RESERVED: u32 = i32::MAX.cast_unsigned();
+
 /// How a function is configured.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Function {
@@ -95,8 +98,9 @@ fn encoded(value: &impl Serialize) -> Result<String, Error> {
 fn reserved(spec: &ActionSpec) -> Result<Option<u32>, Error> {
     let Some(told) = spec.annotations.get(RESERVED) else { return Ok(None) };
     let count = told.as_u64().and_then(|count| u32::try_from(count).ok());
+    let count = count.filter(|count| *count <= MOST_RESERVED);
     count.map(Some).ok_or_else(|| {
-        let text = format!("annotation '{RESERVED}' is {told}, not a whole number from 0 to {}", u32::MAX);
+        let text = format!("annotation '{RESERVED}' is {told}, not a whole number from 0 to {MOST_RESERVED}");
         Error::new(ErrorKind::InvalidArgument, text)
     })
 }
@@ -131,11 +135,15 @@ mod tests {
         assert_eq!(Function::of(&spec, "faas").unwrap().reserved, None);
         spec.annotations.insert(RESERVED.to_owned(), 7.into());
         assert_eq!(Function::of(&spec, "faas").unwrap().reserved, Some(7));
-        for bad in [serde_json::json!("7"), serde_json::json!(-1), serde_json::json!(1.5)] {
+        for bad in
+            [serde_json::json!("7"), serde_json::json!(-1), serde_json::json!(1.5), (1_u64 << 31).into()]
+        {
             spec.annotations.insert(RESERVED.to_owned(), bad.clone());
             let error = Function::of(&spec, "faas").unwrap_err();
-            let text = format!("annotation 'reserved-concurrency' is {bad}, not a whole number");
-            assert!(error.message().starts_with(&text), "{error}");
+            let text = format!(
+                "annotation 'reserved-concurrency' is {bad}, not a whole number from 0 to 2147483647"
+            );
+            assert_eq!(error.message(), text);
         }
     }
 

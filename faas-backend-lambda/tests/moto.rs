@@ -182,16 +182,22 @@ async fn moto_has_the_changes_and_the_alias_follows() {
     let larger = || spec(ECHO).with_memory(MemoryMib::new(300)).with_env("MODE", "b");
     deploy(&backend, larger()).await.unwrap();
     assert_eq!(account.led().await, "2");
+    let found = async || {
+        let name = account.name().await.unwrap();
+        account.client.get_function().function_name(name).send().await.unwrap()
+    };
+    assert_eq!(found().await.concurrency().unwrap().reserved_concurrent_executions(), Some(5));
     artifact.write(b"two", &[ECHO]);
     deploy(&account.backend(&artifact), larger()).await.unwrap();
     let versions = account.versions().await;
     assert_eq!(account.led().await, "3");
     assert_eq!([versions["1"].0, versions["2"].0, versions["3"].0], [256, 300, 300]);
     assert!(versions["1"].1 == versions["2"].1 && versions["2"].1 != versions["3"].1, "{versions:?}");
-    let found =
-        account.client.get_function().function_name(account.name().await.unwrap()).send().await.unwrap();
+    let found = found().await;
     assert_eq!(found.tags().unwrap()["team"], "red");
-    assert_eq!(found.concurrency().unwrap().reserved_concurrent_executions(), Some(5));
+    assert!(!found.tags().unwrap().contains_key("io.faas.reserved"), "{:?}", found.tags());
+    let reserved = found.concurrency().and_then(|concurrency| concurrency.reserved_concurrent_executions());
+    assert_eq!(reserved, None, "it is asked for no longer");
 }
 
 #[tokio::test]

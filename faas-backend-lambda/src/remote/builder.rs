@@ -7,9 +7,10 @@ use faas_core::backend::BackendUrl;
 use faas_core::backend::settings::{Settings, check_range, duration, number};
 use faas_core::{EntityName, Error, ErrorKind};
 
-use super::LambdaBackend;
 use super::config::{Config, Credentials};
+use super::{LambdaBackend, owner};
 use crate::artifact::Catalogue;
+use crate::function::MOST_RESERVED;
 
 /// The options of a URL and of the environment.
 const SETTINGS: Settings = Settings {
@@ -162,7 +163,7 @@ impl LambdaBuilder {
     }
 
     /// Reserves that much of the account's concurrency for each function, which is then its limit, too. An action says so
-    /// for itself by the annotation [`RESERVED_CONCURRENCY`](LambdaBackend::RESERVED_CONCURRENCY).
+    /// for itself by the annotation [`RESERVED_CONCURRENCY`](LambdaBackend::RESERVED_CONCURRENCY). With 0 it never runs.
     pub fn reserved_concurrency(mut self, count: u32) -> Self {
         self.config.reserved = Some(count);
         self
@@ -259,6 +260,12 @@ impl LambdaBuilder {
         check_range("deploy_timeout in ms", config.deploy_timeout.as_millis(), 1_000, 3_600_000)?;
         check_name("prefix", &config.prefix, LONGEST_PREFIX)?;
         check_name("alias", &config.alias, 128)?;
+        if config.alias.chars().all(|c| c.is_ascii_digit()) {
+            let text = format!("alias '{}' is a number, as only versions are called", config.alias);
+            return Err(Error::new(ErrorKind::InvalidArgument, text));
+        }
+        check_range("reserved", config.reserved.unwrap_or(0), 0, MOST_RESERVED)?;
+        owner::check_asked(&config.tags)?;
         let mut catalogue = Catalogue::default();
         for folder in &config.artifacts {
             catalogue.add_folder(folder)?;
@@ -332,6 +339,12 @@ mod tests {
         assert!(refusal("lambda?speed=9").contains("allowed: adopt, alias, artifact"));
         assert_eq!(refusal("lambda?prefix=a%20b"), "prefix 'a b' is not 1 to 24 letters, digits or - _");
         assert_eq!(refusal("lambda?concurrency=0"), "concurrency is 0, out of range: 1 to 1000000");
+        assert_eq!(
+            refusal("lambda?reserved=3000000000"),
+            "reserved is 3000000000, out of range: 0 to 2147483647"
+        );
+        assert_eq!(refusal("lambda?alias=7"), "alias '7' is a number, as only versions are called");
+        assert!(refusal("lambda?tags=aws:t%3Du").contains("'aws:t' is not allowed"));
         let twice = LambdaBackend::builder().adopt("a", "f").adopt("a", "g").build().unwrap_err();
         assert_eq!(twice.kind(), ErrorKind::AlreadyExists);
     }

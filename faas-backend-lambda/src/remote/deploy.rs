@@ -107,9 +107,15 @@ impl Deploying<'_> {
         }
         let tags = tags.unwrap_or_default();
         owner::check(name, &tags, wanted.package)?;
-        self.tag(&configuration, tags).await?;
-        let reserved = concurrency.and_then(|concurrency| concurrency.reserved_concurrent_executions);
-        self.reserve(wanted.function, reserved).await?;
+        let arn = configuration.function_arn().unwrap_or_default();
+        self.tag(arn, wanted.function, &tags).await?;
+        let present = concurrency.and_then(|concurrency| concurrency.reserved_concurrent_executions);
+        match self.reserved(wanted.function) {
+            Some(reserved) if present != Some(reserved) => self.reserve(name, reserved).await?,
+            // Whatever somebody else has reserved stays.
+            None if tags.contains_key(owner::RESERVED.0) => self.unreserve(name, arn, present).await?,
+            _ => {}
+        }
         let alias = self.alias(name).await?;
         // What others have begun to change since does not matter then.
         if let Some(version) = alias.as_ref().and_then(|alias| alias.function_version())
@@ -195,7 +201,7 @@ impl Deploying<'_> {
         };
         let (blob, bucket, key) = code.parts(self.aws).await?;
         let zip = FunctionCode::builder().set_zip_file(blob).set_s3_bucket(bucket).set_s3_key(key).build();
-        let mut tags = HashMap::from_iter(self.config.tags.clone());
+        let mut tags = self.tags(function);
         tags.extend(owner::tags(package));
         let created = self
             .carrier
@@ -258,17 +264,12 @@ impl Deploying<'_> {
     /// Adds the tags that are not there.
     async fn tag(
         &self,
-        found: &FunctionConfiguration,
-        present: HashMap<String, String>,
+        arn: &str,
+        function: &Function,
+        present: &HashMap<String, String>,
     ) -> Result<(), Error> {
-        let missing: HashMap<String, String> = self
-            .config
-            .tags
-            .iter()
-            .filter(|(key, value)| present.get(*key) != Some(*value))
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect();
-        let arn = found.function_arn().unwrap_or_default();
+        let mut missing = self.tags(function);
+        missing.retain(|key, value| present.get(key) != Some(value));
         if missing.is_empty() {
             return Ok(());
         }
@@ -276,20 +277,35 @@ impl Deploying<'_> {
         tagged.map(drop).map_err(|error| of_call(&format!("tag '{arn}'"), &error))
     }
 
-    /// Reserves concurrency for the function, where that is asked for.
-    async fn reserve(&self, function: &Function, present: Option<i32>) -> Result<(), Error> {
-        let name = &function.name;
-        let Some(reserved) =
-            function.reserved.or(self.config.reserved).map(|reserved| number(reserved.into()))
-        else {
-            return Ok(());
-        };
-        if present == Some(reserved) {
-            return Ok(());
+    /// The tags that are asked for, and the mark of what is reserved, which is there before that is.
+    fn tags(&self, function: &Function) -> HashMap<String, String> {
+        let mut tags = HashMap::from_iter(self.config.tags.clone());
+        if self.reserved(function).is_some() {
+            tags.insert(owner::RESERVED.0.to_owned(), owner::RESERVED.1.to_owned());
         }
+        tags
+    }
+
+    /// What is to be reserved of the account's concurrency.
+    fn reserved(&self, function: &Function) -> Option<i32> {
+        function.reserved.or(self.config.reserved).map(|reserved| number(reserved.into()))
+    }
+
+    async fn reserve(&self, name: &str, reserved: i32) -> Result<(), Error> {
         let call = self.client.put_function_concurrency().function_name(name);
         let put = call.reserved_concurrent_executions(reserved).send().await;
         put.map(drop).map_err(|error| of_call(&format!("reserve concurrency for function '{name}'"), &error))
+    }
+
+    /// Reserves nothing any more, and then takes the mark away.
+    async fn unreserve(&self, name: &str, arn: &str, present: Option<i32>) -> Result<(), Error> {
+        if present.is_some() {
+            let deleted = self.client.delete_function_concurrency().function_name(name).send().await;
+            let what = format!("reserve no concurrency for function '{name}'");
+            deleted.map_err(|error| of_call(&what, &error))?;
+        }
+        let untagged = self.client.untag_resource().resource(arn).tag_keys(owner::RESERVED.0).send().await;
+        untagged.map(drop).map_err(|error| of_call(&format!("remove a tag of '{arn}'"), &error))
     }
 
     /// Publishes what is there, if it is not published already. Answers with its version.

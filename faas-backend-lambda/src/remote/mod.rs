@@ -113,7 +113,8 @@ impl LambdaBackend {
         capability
     };
 
-    /// The annotation of an action, a whole number, that reserves that much of the account's concurrency for its function.
+    /// The annotation of an action, a whole number, that reserves that much of the account's concurrency for its function;
+    /// with 0 it never runs.
     pub const RESERVED_CONCURRENCY: &'static str = crate::function::RESERVED;
 
     /// Collects what a backend is made of.

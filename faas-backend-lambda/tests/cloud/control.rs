@@ -82,6 +82,7 @@ pub(super) fn call(request: &Request) -> Call {
             "DeleteProvisionedConcurrencyConfig"
         }
         ("POST", ["2017-03-31", "tags", _]) => "TagResource",
+        ("DELETE", ["2017-03-31", "tags", _]) => "UntagResource",
         ("GET", ["2017-03-31", "tags", _]) => "ListTags",
         ("HEAD", _) => "HeadObject",
         ("PUT", _) => "PutObject",
@@ -146,7 +147,7 @@ impl Plane {
             "GetProvisionedConcurrencyConfig"
             | "PutProvisionedConcurrencyConfig"
             | "DeleteProvisionedConcurrencyConfig" => self.provisioned(operation, request),
-            "TagResource" | "ListTags" => self.tags(operation, request),
+            "TagResource" | "UntagResource" | "ListTags" => self.tags(operation, request),
             "HeadObject" | "PutObject" => Ok(self.object(operation, request)),
             _ => Err(Response::new(404, "<UnknownOperationException/>")),
         };
@@ -170,6 +171,11 @@ impl Plane {
     /// Makes all functions somebody else's, who has no tags.
     pub(crate) fn untag(&mut self) {
         self.functions.values_mut().for_each(|function| function.tags.clear());
+    }
+
+    /// Has somebody reserve so much for each function by hand.
+    pub(crate) fn reserve(&mut self, count: u64) {
+        self.functions.values_mut().for_each(|function| function.reserved = Some(count));
     }
 
     pub(super) fn function(&mut self, request: &Request) -> Result<&mut Function, Response> {
@@ -448,6 +454,10 @@ impl Plane {
         let function = self.function(request)?;
         if operation == "ListTags" {
             return Ok(Response::json(200, &json!({ "Tags": function.tags })));
+        }
+        if operation == "UntagResource" {
+            function.tags.remove(request.asked("tagKeys").unwrap_or_default());
+            return Ok(Response::new(204, ""));
         }
         let tags: BTreeMap<String, String> = serde_json::from_value(said["Tags"].clone()).unwrap_or_default();
         function.tags.extend(tags);

@@ -5,12 +5,13 @@ use std::time::Duration;
 use faas_backend_lambda::LambdaBackend;
 use faas_core::{Backend as _, ErrorKind, MemoryMib};
 use serde_json::json;
+use tokio::time::Instant;
 
 #[cfg(feature = "s3")]
 use crate::cloud::Response;
 use crate::cloud::{Answer, Fate, Rule};
 use crate::ground::{
-    Artifact, ECHO, ROLE, artifact, backend, builder, builder_at, deploy, echoing, result, spec,
+    Artifact, ECHO, ROLE, artifact, backend, builder, builder_at, deploy, echoing, invocation, result, spec,
 };
 
 #[tokio::test]
@@ -342,7 +343,12 @@ async fn tags_reserved_concurrency_and_the_alias_are_brought_along() {
         let state = cloud.summary()[name].take();
         (state["tags"].clone(), state["reserved"].clone(), state["aliases"].clone())
     };
-    let tags = |team| json!({ "io.faas.made-by": "faas", "io.faas.package": "fixture", "team": team, "env": "test" });
+    let tags = |team| {
+        json!({
+            "io.faas.made-by": "faas", "io.faas.package": "fixture", "io.faas.reserved": "true", "team": team,
+            "env": "test",
+        })
+    };
     assert_eq!(state(), (tags("red"), json!(7), json!({ "next": "1" })));
     assert_eq!((cloud.count("TagResource"), cloud.count("PutFunctionConcurrency")), (0, 1));
 
@@ -362,4 +368,42 @@ async fn tags_reserved_concurrency_and_the_alias_are_brought_along() {
     let error = deploy(&with("blue", 950).build().unwrap(), spec(ECHO)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
     assert!(error.message().contains("UnreservedConcurrentExecution"), "{error}");
+}
+
+#[tokio::test]
+async fn what_is_reserved_no_longer_is_given_back_and_what_somebody_else_reserved_is_not() {
+    let (cloud, artifact) = (echoing().await, artifact());
+    let state = || cloud.summary()[&cloud.names()[0]].take();
+    deploy(&builder(&cloud, &artifact).reserved_concurrency(7).build().unwrap(), spec(ECHO)).await.unwrap();
+    assert_eq!((&state()["reserved"], &state()["tags"]["io.faas.reserved"]), (&json!(7), &json!("true")));
+    for _ in 0..2 {
+        let before = cloud.calls().len();
+        deploy(&backend(&cloud, &artifact), spec(ECHO)).await.unwrap();
+        assert!(
+            state()["reserved"].is_null() && state()["tags"]["io.faas.reserved"].is_null(),
+            "{}",
+            state()
+        );
+        assert!(cloud.calls_since(before).len() <= 5, "{:#?}", cloud.calls_since(before));
+    }
+    assert_eq!((cloud.count("DeleteFunctionConcurrency"), cloud.count("UntagResource")), (1, 1));
+
+    cloud.plane().reserve(2);
+    deploy(&backend(&cloud, &artifact), spec(ECHO)).await.unwrap();
+    assert_eq!(state()["reserved"], 2);
+}
+
+#[tokio::test]
+async fn an_action_with_nothing_reserved_for_it_never_runs() {
+    let (cloud, artifact) = (echoing().await, artifact());
+    let backend = backend(&cloud, &artifact);
+    let mut none = spec(ECHO);
+    none.annotations.insert(LambdaBackend::RESERVED_CONCURRENCY.to_owned(), json!(0));
+    let deployment = deploy(&backend, none).await.unwrap();
+    let mut invocation = invocation(&json!({}));
+    invocation.start_by = Instant::now() + Duration::from_millis(200);
+    let error = backend.invoke(&deployment, invocation).await.unwrap_err();
+    assert_eq!((error.kind(), error.is_temporary()), (ErrorKind::Throttled, true), "{error}");
+    let deployment = deploy(&backend, spec(ECHO)).await.unwrap();
+    assert_eq!(result(&backend, &deployment).await["version"], "2");
 }

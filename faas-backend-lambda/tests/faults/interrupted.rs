@@ -17,7 +17,9 @@ enum Way {
     New,
     /// Code, configuration and tags differ.
     Changed,
-    /// The same, and the code goes through a bucket.
+    /// The same, and what was reserved is no longer.
+    Unreserved,
+    /// Code, configuration and tags differ, and the code goes through a bucket.
     #[cfg(feature = "s3")]
     Bucket,
 }
@@ -26,23 +28,26 @@ enum Way {
 const WAYS: &[Way] = &[
     Way::New,
     Way::Changed,
+    Way::Unreserved,
     #[cfg(feature = "s3")]
     Way::Bucket,
 ];
 
 impl Way {
     fn is_bucket(self) -> bool {
-        !matches!(self, Self::New | Self::Changed)
+        !matches!(self, Self::New | Self::Changed | Self::Unreserved)
     }
 
     /// What brings it to its end.
     fn backend(self, cloud: &Cloud, artifact: &Artifact) -> LambdaBackend {
-        let builder = builder(cloud, artifact).tag("team", "red").reserved_concurrency(5);
-        match self {
-            Self::New | Self::Changed => builder.build().unwrap(),
+        let builder = builder(cloud, artifact).tag("team", "red");
+        let builder = match self {
+            Self::New | Self::Changed => builder.reserved_concurrency(5),
+            Self::Unreserved => builder,
             #[cfg(feature = "s3")]
-            Self::Bucket => builder.bucket("zips").largest_sent(2).build().unwrap(),
-        }
+            Self::Bucket => builder.bucket("zips").largest_sent(2),
+        };
+        builder.build().unwrap()
     }
 }
 
@@ -50,7 +55,8 @@ impl Way {
 async fn begun(way: Way) -> (Arc<Cloud>, Artifact) {
     let (cloud, artifact) = (echoing().await, artifact());
     if !matches!(way, Way::New) {
-        deploy(&backend(&cloud, &artifact), spec(ECHO)).await.unwrap();
+        let earlier = builder(&cloud, &artifact).reserved_concurrency(3).build().unwrap();
+        deploy(&earlier, spec(ECHO)).await.unwrap();
         cloud.plane().on_update = Fate { looks: 1, failure: None };
         artifact.write(b"two", &[ECHO]);
     }
