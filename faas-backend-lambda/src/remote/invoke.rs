@@ -11,7 +11,9 @@ use faas_core::activation::Usage;
 use faas_core::guest::Reply;
 use faas_core::log::LogLine;
 use faas_core::outcome::MAX_RESULT;
-use faas_core::{ActionSpec, Completion, Error, ErrorKind, Invocation, Outcome, StartKind, Timestamp};
+use faas_core::{
+    ActionSpec, Completion, Entropy, Error, ErrorKind, Invocation, Outcome, StartKind, Timestamp,
+};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::error::{of_invocation, retry_after};
@@ -62,15 +64,15 @@ pub(super) async fn invoke(
     target: &Target,
     spec: &ActionSpec,
     invocation: &Invocation,
-    seed: u64,
+    entropy: &Entropy,
 ) -> Result<Completion, Error> {
     let event = match target.is_own {
-        true => message::event(spec, invocation, seed),
+        true => message::event(spec, invocation, entropy.next_u64()),
         false => invocation.payload.as_bytes().clone(),
     };
     let mut refusals = 0;
     loop {
-        let answered = ask(client, target, spec, event.clone(), invocation.start_by).await?;
+        let answered = ask(client, target, spec, event.clone(), invocation.start_by, entropy).await?;
         match completion(target, spec, invocation, answered) {
             Ok(completion) => return Ok(completion),
             Err(error) => {
@@ -92,8 +94,9 @@ pub(super) async fn probe(
     target: &Target,
     spec: &ActionSpec,
     until: Instant,
+    entropy: &Entropy,
 ) -> Result<(), Error> {
-    let Answered { output, .. } = ask(client, target, spec, message::probe(), until).await?;
+    let Answered { output, .. } = ask(client, target, spec, message::probe(), until, entropy).await?;
     let body = payload(&output);
     let init_failed =
         |outcome: &Outcome| Err(Error::new(ErrorKind::InitFailed, outcome.error().unwrap_or_default()));
@@ -114,6 +117,7 @@ async fn ask(
     spec: &ActionSpec,
     event: Bytes,
     start_by: Instant,
+    entropy: &Entropy,
 ) -> Result<Answered, Error> {
     let what = format!("invoke function '{}'", target.name);
     let mut pauses = Pauses::new(PAUSES);
@@ -125,7 +129,7 @@ async fn ask(
             .invocation_type(InvocationType::RequestResponse)
             .log_type(LogType::Tail)
             .payload(Blob::new(event.to_vec()));
-        let (began, start) = (Timestamp::from(std::time::SystemTime::now()), Instant::now());
+        let (began, start) = (entropy.wall_clock(), Instant::now());
         let latest = start + spec.limits.timeout.max(target.timeout) + PATIENCE;
         let answer = timeout_at(latest, call.send()).await;
         let (error, after) = match answer {
@@ -335,7 +339,9 @@ mod tests {
         let target = Target { name: "f".to_owned(), qualifier: None, is_own: true, memory: 128, timeout };
         let mut invocation = Invocation::detached(ActivationId::from_u128(7), Payload::empty());
         invocation.start_by = Instant::now() + limit;
-        invoke(&client, &target, &ActionSpec::new("f").unwrap(), &invocation, 0).await.unwrap_err()
+        invoke(&client, &target, &ActionSpec::new("f").unwrap(), &invocation, &Entropy::default())
+            .await
+            .unwrap_err()
     }
 
     #[track_caller]

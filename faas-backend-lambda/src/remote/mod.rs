@@ -23,8 +23,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use aws_config::SdkConfig;
 use aws_sdk_lambda::Client;
+use aws_sdk_lambda::error::ProvideErrorMetadata as _;
 use faas_core::backend::{BackendUrl, Cancel, LogsAfterKill};
-use faas_core::context::Host;
 use faas_core::guest::lambda::wire::MAX_LOGS;
 use faas_core::{
     ActionSpec, Backend, BackendInfo, Capability, Capacity, Completion, Deployment, Entropy, Error,
@@ -281,8 +281,7 @@ impl Backend for LambdaBackend {
         let target = &self.deployed(deployment)?.target;
         let client = &self.aws().await.lambda;
         let running = self.uses.run(target);
-        let invoked =
-            invoke::invoke(client, target, &deployment.spec, &invocation, self.entropy().random()).await;
+        let invoked = invoke::invoke(client, target, &deployment.spec, &invocation, self.entropy()).await;
         drop(running);
         invoked.map_err(|error| error.with_operation("invoke").with_context("action", &deployment.spec.name))
     }
@@ -304,7 +303,8 @@ impl Backend for LambdaBackend {
             let turn = self.uses.turn(&target.name, deadline).await?;
             let ready = warm::warm(&aws.control, &self.uses, target, count, deadline).await?;
             drop(turn);
-            invoke::probe(&aws.lambda, target, &deployment.spec, deadline).await.map(|()| ready)
+            let probed = invoke::probe(&aws.lambda, target, &deployment.spec, deadline, self.entropy());
+            probed.await.map(|()| ready)
         };
         let warmed = self.while_open(warming).await;
         warmed.map_err(|error| error.with_operation("warm").with_context("action", &deployment.spec.name))
@@ -332,17 +332,18 @@ impl Backend for LambdaBackend {
         if let Err(closed) = self.check_open() {
             return Health { problem: Some(closed.message().to_owned()), pool: None };
         }
-        let call = self.aws().await.control.get_account_settings();
-        let problem =
-            match call.send().await.map_err(|error| of_call("ask for the account's settings", &error)) {
-                Ok(_) => None,
-                // Whoever is asked and refuses is there; what these credentials may do is told when it is done.
-                Err(error) if error.message().contains("AccessDeniedException") => None,
-                Err(error) => match error.kind() {
+        let problem = match self.aws().await.control.get_account_settings().send().await {
+            Ok(_) => None,
+            // Whoever is asked and refuses is there; what these credentials may do is told when it is done.
+            Err(refused) if refused.code() == Some("AccessDeniedException") => None,
+            Err(error) => {
+                let error = of_call("ask for the account's settings", &error);
+                match error.kind() {
                     ErrorKind::NotFound | ErrorKind::InvalidArgument | ErrorKind::Throttled => None,
                     _ => Some(error.message().to_owned()),
-                },
-            };
+                }
+            }
+        };
         Health { problem, pool: None }
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use faas_backend_lambda::LambdaBackend;
 use faas_core::activation::Usage;
 use faas_core::guest::lambda::wire::Told;
-use faas_core::{Backend as _, Completion, Deployment, ErrorKind, Outcome, StartKind, Status};
+use faas_core::{Backend as _, Completion, Deployment, Entropy, ErrorKind, Outcome, StartKind, Status};
 use serde_json::json;
 use tokio::sync::{Semaphore, watch};
 
@@ -144,6 +144,17 @@ async fn the_report_is_in_the_record_and_one_that_is_missing_or_damaged_costs_on
 
 fn times(init: u64, run: u64) -> (StartKind, Duration, Duration) {
     (StartKind::Cold, Duration::from_nanos(init), Duration::from_nanos(run))
+}
+
+#[tokio::test]
+async fn a_line_without_a_time_has_that_of_the_platforms_clock() {
+    let site = Site::of(spec(ECHO), |_| unhandled("Some.Error", "it broke").with_log(REPORT)).await;
+    let backend = crate::ground::backend(&site.cloud, site.artifact());
+    backend.attach(&Arc::new(Entropy::seeded(7)));
+    let deployment = deploy(&backend, spec(ECHO)).await.unwrap();
+    let completion = invoke(&backend, &deployment).await.unwrap();
+    let at = completion.logs[0].at;
+    assert!(at.to_string().starts_with("2024-01-01T00:0"), "where a seeded clock begins, and not {at}");
 }
 
 #[tokio::test]

@@ -285,6 +285,28 @@ async fn warming_tells_of_an_action_that_cannot_initialise() {
 }
 
 #[tokio::test]
+async fn a_service_that_refuses_is_there_and_one_that_cannot_be_asked_is_a_problem() {
+    let (cloud, artifact) = (echoing().await, artifact());
+    let backend = backend(&cloud, &artifact);
+    for (answer, is_healthy) in [
+        (Answer::refusal(403, "AccessDeniedException", "no"), true),
+        (Answer::refusal(429, "TooManyRequestsException", "slower"), true),
+        (Answer::refusal(404, "UnknownOperationException", "what?"), true),
+        // What it is called decides, not what it says.
+        (Answer::refusal(403, "ExpiredTokenException", "no AccessDeniedException, but expired"), false),
+        (Answer::refusal(500, "ServiceException", "AccessDeniedException"), false),
+        (Answer::Closed, false),
+    ] {
+        cloud.script(Rule::next("GetAccountSettings", answer.clone()));
+        let problem = backend.health().await.problem;
+        assert_eq!(problem.is_none(), is_healthy, "{answer:?}: {problem:?}");
+        assert_eq!(backend.health().await.problem, None);
+    }
+    backend.shutdown().await.unwrap();
+    assert!(backend.health().await.problem.is_some_and(|problem| problem.ends_with("is shut down")));
+}
+
+#[tokio::test]
 async fn a_shutdown_ends_a_deployment_wherever_it_is_and_another_takes_it_up() {
     let artifact = artifact();
     let mut cuts = 0;
