@@ -1,13 +1,21 @@
 //! Invocations that AWS refuses, loses, or does not answer: what is tried again, and what never.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use faas_core::{ErrorKind, Invocation, Platform, Status};
+use aws_sdk_lambda::Client;
+use aws_sdk_lambda::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_lambda::error::ProvideErrorMetadata as _;
+use aws_sdk_lambda::primitives::Blob;
+use aws_sdk_lambda::types::InvocationType;
+use faas_core::guest::lambda::wire::Told;
+use faas_core::{ActivationQuery, Backend as _, ErrorKind, Invocation, Platform, Status};
 use serde_json::json;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
-use crate::cloud::{Answer, Response, Rule};
-use crate::ground::{ECHO, backend, invocation, spec};
+use crate::cloud::{Answer, Cloud, Response, Rule};
+use crate::ground::{ECHO, artifact, backend, builder, deploy, echo, invocation, spec, told};
 use crate::site::{ONCE, Site};
 
 /// Refusals after which nothing has run, and something soon may.
@@ -147,6 +155,77 @@ async fn an_action_that_may_be_tried_again_is_started_as_often_as_it_allows() {
 }
 
 #[tokio::test]
+async fn whatever_is_submitted_invoked_or_warmed_is_waited_for_at_aws() {
+    let site = Site::new().await;
+    // The service here runs nothing else.
+    let config = aws_sdk_lambda::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .endpoint_url(site.cloud.endpoint())
+        .region(Region::new("eu-west-1"))
+        .credentials_provider(Credentials::new("AKIDEXAMPLE", "a-secret", None, None, "test"))
+        .build();
+    let (client, name) = (Client::from_conf(config), site.cloud.names().remove(0));
+    for kind in [InvocationType::Event, InvocationType::DryRun] {
+        let call = client.invoke().function_name(&name).invocation_type(kind).payload(Blob::new("{}"));
+        assert_eq!(call.send().await.unwrap_err().code(), Some("InvalidParameterValueException"));
+    }
+    assert_eq!(site.starts(), 0);
+
+    let provisioning = builder(&site.cloud, site.artifact()).provisioned_concurrency(true).build().unwrap();
+    let deployment = deploy(&provisioning, spec(ECHO)).await.unwrap();
+    assert_eq!(provisioning.warm(&deployment, 1).await.unwrap(), 1);
+    provisioning.shutdown().await.unwrap();
+    let app = Platform::builder().backend(backend(&site.cloud, site.artifact())).spec(spec(ECHO));
+    let app = app.build().await.unwrap();
+    assert!(app.invoke(ECHO, &json!({})).await.unwrap().outcome.is_success());
+    let id = app.submit(ECHO, &json!({})).await.unwrap();
+    assert!(app.activation(id).await.unwrap().outcome.is_success());
+    assert_eq!(site.starts(), 3);
+    app.shutdown(Duration::from_secs(5)).await.unwrap();
+    site.healed().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_is_late_or_comes_twice_makes_no_second_record() {
+    let (began, gate) = (Arc::new(watch::Sender::new(0)), Arc::new(Semaphore::new(0)));
+    let (running, opened) = (Arc::clone(&began), Arc::clone(&gate));
+    let cloud = Cloud::start(move |invoked| {
+        let (running, opened) = (Arc::clone(&running), Arc::clone(&opened));
+        Box::pin(async move {
+            running.send_modify(|count| *count += 1);
+            opened.acquire().await.unwrap().forget();
+            running.send_modify(|count| *count += 1);
+            echo(&invoked)
+        })
+    });
+    let (cloud, artifact) = (cloud.await, artifact());
+    let app = Platform::builder().backend(backend(&cloud, &artifact)).spec(spec(ECHO));
+    let app = app.build().await.unwrap();
+    let records = async || app.count_activations(&ActivationQuery::default()).await.unwrap();
+
+    let late = app.submit(ECHO, &json!({})).await.unwrap();
+    began.subscribe().wait_for(|count| *count == 1).await.unwrap();
+    tokio::time::pause();
+    let record = app.activation(late).await.unwrap();
+    tokio::time::resume();
+    assert_eq!(record.outcome.status(), Status::InternalError, "{:?}", record.outcome);
+    gate.add_permits(1);
+    began.subscribe().wait_for(|count| *count == 2).await.unwrap();
+
+    let answer = |n| Response::new(200, told(Told::default(), &json!({ "n": n })).payload).bytes();
+    cloud.script(Rule::next("Invoke", Answer::Raw([answer(1), answer(2)].concat())));
+    let twice = app.invoke(ECHO, &json!({})).await.unwrap();
+    assert_eq!(twice.outcome.result().to_value(), json!({ "n": 1 }));
+
+    gate.add_permits(1);
+    assert!(app.invoke(ECHO, &json!({})).await.unwrap().outcome.is_success());
+    assert_eq!(app.activation(late).await.unwrap().outcome, record.outcome);
+    assert_eq!((records().await, cloud.count("Invoke")), (3, 3));
+    app.shutdown(Duration::from_secs(5)).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_refusal_that_stays_one_is_told_at_once_by_its_kind() {
     let site = Site::new().await;
     for (status, code, kind) in [
@@ -182,7 +261,7 @@ async fn a_function_that_somebody_has_deleted_is_missing_until_it_is_deployed_ag
     let ended = site.run().await;
     assert_eq!(ended.completed.unwrap_err().kind(), ErrorKind::NotFound);
     assert_eq!((ended.calls, ended.starts), (1, 0));
-    crate::ground::deploy(&site.backend, spec(ECHO)).await.unwrap();
+    deploy(&site.backend, spec(ECHO)).await.unwrap();
     site.healed().await;
 }
 
