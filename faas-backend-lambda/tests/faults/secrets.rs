@@ -2,17 +2,21 @@
 //! free of them, also where AWS repeats them.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use faas_core::{ActionSpec, Backend as _, Platform};
-use serde_json::json;
+use faas_core::{ActionSpec, Backend as _, Error, Platform};
+use metrics_util::debugging::DebuggingRecorder;
+use serde_json::{Value, json};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
 use crate::cloud::{Answer, Cloud, Reply, Rule};
-use crate::ground::{Artifact, ECHO, ROLE, artifact, boxed, builder, deploy, echo, echoing, invoke, spec};
+use crate::ground::{
+    Artifact, ECHO, ROLE, artifact, boxed, builder, deploy, echo, echoing, invocation, spec,
+};
 
 /// What is planted, each with a word that all of them have.
 const PLANTED: &str = "planted";
@@ -65,6 +69,11 @@ fn secretive() -> ActionSpec {
     spec(ECHO).with_env("TOKEN", VALUE).with_parameter("key", VALUE)
 }
 
+/// An event with a secret in it, which the function gives back.
+fn event() -> Value {
+    json!({ "password": VALUE, "n": 1 })
+}
+
 /// What AWS may say of a call that it refuses, with all that it was told.
 fn repeating(cloud: &Cloud) -> Vec<Answer> {
     let latest = cloud.names().first().map(|name| cloud.summary()[name]["latest"].take());
@@ -81,7 +90,14 @@ fn repeating(cloud: &Cloud) -> Vec<Answer> {
         "Lambda was unable to configure your environment variables because the environment variables you have provided \
          exceeded the 4KB limit. String measured: {variables}"
     );
+    let event = format!(
+        "Could not parse request body into json: Could not parse payload into json: Unexpected end-of-input in {}\n at \
+         [Source: (byte[])\"{}\"; line: 1, column: 2]",
+        event(),
+        event()
+    );
     vec![
+        Answer::refusal(400, "InvalidRequestContentException", &event),
         Answer::refusal(403, "InvalidSignatureException", &signature),
         Answer::refusal(400, "ValidationException", &value),
         Answer::refusal(400, "InvalidParameterValueException", &measured),
@@ -113,15 +129,22 @@ async fn work() {
         let other = builder(&cloud, &artifact).prefix("other").role(ROLE).build().unwrap();
         errors.push(deploy(&other, secretive()).await.unwrap_err());
         cloud.script(Rule::next("Invoke", answer));
-        errors.push(invoke(&backend, &deployment).await.unwrap_err());
+        errors.push(backend.invoke(&deployment, invocation(&event())).await.unwrap_err());
     }
-    assert_eq!(errors.len(), 12);
+    assert_eq!(errors.len(), 16);
     for error in errors {
         assert_clean("an error", format!("{error} {error:?} {error:#?}"));
+        assert_clean("a panic", panic_of(Err(error)));
     }
-    let ran = invoke(&backend, &deployment).await.unwrap();
-    assert!(ran.outcome.is_success());
+    let ran = backend.invoke(&deployment, invocation(&event())).await.unwrap();
+    assert!(ran.outcome.result().to_value().to_string().contains(PLANTED), "it is given back");
     backend.shutdown().await.unwrap();
+}
+
+/// What people see where nobody expected the error.
+fn panic_of(failed: Result<(), Error>) -> String {
+    let panicked = catch_unwind(AssertUnwindSafe(|| failed.unwrap())).unwrap_err();
+    panicked.downcast_ref::<String>().cloned().expect("a text")
 }
 
 #[test]
@@ -134,8 +157,18 @@ fn neither_errors_nor_logs_nor_debug_output_show_a_secret() {
     heard.iter().for_each(|text| assert_clean("tracing", text));
 }
 
-#[tokio::test]
-async fn no_record_shows_a_secret_that_the_action_does_not() {
+#[test]
+fn neither_records_nor_metrics_show_a_secret_that_the_action_does_not() {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    metrics::with_local_recorder(&recorder, || runtime.block_on(keep_records()));
+    let published = snapshotter.snapshot().into_vec();
+    assert!(published.len() > 3, "metrics were recorded");
+    published.iter().for_each(|metric| assert_clean("a metric", format!("{metric:?}")));
+}
+
+async fn keep_records() {
     let failing = Cloud::start(|invoked| {
         let asked = String::from_utf8_lossy(&invoked.payload).into_owned();
         boxed(match asked.contains("fail") {
@@ -159,7 +192,8 @@ async fn no_record_shows_a_secret_that_the_action_does_not() {
             records += 1;
         }
     }
-    assert_eq!(records, 10);
+    assert_eq!(records, 12);
     assert_clean("the platform", format!("{app:?} {:?}", app.health().await));
+    app.publish_metrics().await;
     app.shutdown(Duration::from_secs(5)).await.unwrap();
 }
