@@ -350,6 +350,22 @@ mod tests {
     }
 
     #[test]
+    fn the_environment_sets_the_same_options() {
+        let variables = |name: &str| match name {
+            "FAAS_LAMBDA_ROLE" => Some("arn".to_owned()),
+            "FAAS_LAMBDA_ADOPT" => Some("a=f".to_owned()),
+            "FAAS_LAMBDA_DEPLOY_TIMEOUT" => Some("9s".to_owned()),
+            _ => None,
+        };
+        let LambdaBuilder { config, adopted } = LambdaBuilder::default().with_variables(variables).unwrap();
+        assert_eq!((config.role.as_deref(), config.deploy_timeout), (Some("arn"), Duration::from_secs(9)));
+        assert_eq!(adopted, [("a".to_owned(), "f".to_owned())]);
+        let bad = |name: &str| (name == "FAAS_LAMBDA_EMULATED").then(|| "so".to_owned());
+        let error = LambdaBuilder::default().with_variables(bad).unwrap_err();
+        assert_eq!(error.message(), "environment variable FAAS_LAMBDA_EMULATED is 'so', not true or false");
+    }
+
+    #[test]
     fn nothing_shows_credentials() {
         let builder =
             LambdaBackend::builder().credentials("AKIDEXAMPLE", "planted-secret", Some("planted".into()));

@@ -89,7 +89,7 @@ where
             let status = failed.raw().status().as_u16();
             unknown(format!("AWS's answer to the call to {what} cannot be read (status {status})"))
         }
-        SdkError::ConstructionFailure(_) if credentials(error).is_none() => {
+        other if is_unmade(other) => {
             let text = format!("no call can be made to {what}: {}", reason(error));
             Error::new(ErrorKind::InvalidArgument, text)
         }
@@ -171,7 +171,10 @@ fn of_refusal(what: &str, error: &impl ProvideErrorMetadata, status: u16) -> Err
 /// The error of a call that did not reach AWS, or whose answer did not arrive.
 fn of_dispatch(what: &str, error: &(dyn StdError + 'static)) -> Error {
     if let Some(cause) = credentials(error) {
-        let text = format!("there are no AWS credentials to {what}: {}", reason(cause));
+        let reason = reason(cause);
+        // What was attempted is in the lines after the first.
+        let reason = reason.trim_end_matches(". Attempted:");
+        let text = format!("there are no AWS credentials to {what}: {reason}");
         return Error::new(ErrorKind::PermissionDenied, text);
     }
     let connecting =
@@ -182,6 +185,17 @@ fn of_dispatch(what: &str, error: &(dyn StdError + 'static)) -> Error {
         return Error::new(ErrorKind::Unavailable, text).temporary(true);
     }
     unknown(format!("the connection to AWS broke while it was asked to {what}: {reason}"))
+}
+
+/// Whether there was no call to send, such as for want of a region. The SDK tells what fails before a connection is used in
+/// the same way as what fails in it, but for the error of that.
+fn is_unmade<E: StdError + 'static>(error: &SdkError<E, HttpResponse>) -> bool {
+    let may_be = match error {
+        SdkError::ConstructionFailure(_) => true,
+        SdkError::DispatchFailure(failed) => failed.is_other(),
+        _ => false,
+    };
+    may_be && !causes(error).any(|cause| cause.is::<HttpError>() || cause.is::<CredentialsError>())
 }
 
 /// What was wrong with the credentials, if that was it.

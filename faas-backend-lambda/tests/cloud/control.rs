@@ -93,6 +93,7 @@ pub(super) fn call(request: &Request) -> Call {
         method: request.method.clone(),
         path: format!("/{}", request.path.join("/")),
         qualifier: qualifier(request).map(str::to_owned),
+        signed_by: request.signed_by().unwrap_or_default(),
     }
 }
 

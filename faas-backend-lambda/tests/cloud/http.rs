@@ -57,6 +57,14 @@ impl Request {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
 
+    /// The key that it was signed with and the region that it was signed for.
+    pub(crate) fn signed_by(&self) -> Option<String> {
+        let (_, scope) = self.headers.get("authorization")?.split_once("Credential=")?;
+        let mut parts = scope.split('/');
+        let (key, region) = (parts.next()?, parts.nth(1)?);
+        Some(format!("{key} {region}"))
+    }
+
     /// What the query says of that name.
     pub(crate) fn asked(&self, name: &str) -> Option<&str> {
         self.query.get(name).map(String::as_str)

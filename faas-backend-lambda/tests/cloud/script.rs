@@ -12,6 +12,8 @@ pub(crate) struct Call {
     pub(crate) path: String,
     /// The version or alias that it is about.
     pub(crate) qualifier: Option<String>,
+    /// The key that it was signed with and the region that it was signed for, with a space between.
+    pub(crate) signed_by: String,
 }
 
 impl Call {

@@ -17,5 +17,6 @@ mod ground;
 mod interrupted;
 mod invoke;
 mod life;
+mod profile;
 mod secrets;
 mod site;
