@@ -85,8 +85,13 @@ fn in_bucket(bucket: &str, digest: &str, zip: Vec<u8>) -> Result<Place, Error> {
 
 #[cfg(not(feature = "s3"))]
 fn in_bucket(bucket: &str, _: &str, _: Vec<u8>) -> Result<Place, Error> {
+    Err(without_s3(bucket))
+}
+
+#[cfg(any(test, not(feature = "s3")))]
+fn without_s3(bucket: &str) -> Error {
     let text = format!("putting a zip into bucket '{bucket}' needs the feature `s3` of faas-backend-lambda");
-    Err(Error::new(ErrorKind::Unsupported, text))
+    Error::new(ErrorKind::Unsupported, text)
 }
 
 /// Puts the zip into the bucket, unless it is there.
@@ -112,8 +117,17 @@ fn base64_of_hex(digest: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_needs_its_feature() {
+        let error = without_s3("zips");
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert!(error.message().contains("bucket 'zips' needs the feature `s3`"), "{error}");
+    }
+
     #[test]
     fn a_digest_is_told_as_lambda_tells_it() {
-        assert_eq!(super::base64_of_hex("00ff10"), "AP8Q");
+        assert_eq!(base64_of_hex("00ff10"), "AP8Q");
     }
 }

@@ -184,17 +184,6 @@ async fn a_zip_that_is_too_large_goes_through_a_bucket_once() {
     deploy(&hasty(), spec(ECHO)).await.unwrap();
 }
 
-#[cfg(not(feature = "s3"))]
-#[tokio::test]
-async fn a_bucket_needs_its_feature() {
-    let (cloud, large) = (echoing().await, Artifact::of(vec![0; (50 << 20) + 1], &[ECHO]));
-    let through = builder(&cloud, &large).bucket("zips").build().unwrap();
-    let error = deploy(&through, spec(ECHO)).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
-    assert!(error.message().contains("feature `s3`"), "{error}");
-    assert_eq!(cloud.calls(), []);
-}
-
 #[tokio::test]
 async fn what_is_beyond_the_ranges_of_lambda_is_refused_before_any_call() {
     let (cloud, artifact) = (echoing().await, Artifact::of("one", &[ECHO]));
