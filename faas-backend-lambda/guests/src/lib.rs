@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use faas_core::{BoxError, Context, action, actions};
+use rustix::process::{Signal, getpid, kill_process};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -37,6 +38,12 @@ pub enum Then {
     Panic,
     /// With an error of the action's own.
     Fail,
+    /// Killed, by itself.
+    Kill,
+    /// As programs end that read where they may not.
+    Fault,
+    /// With ten thousand open files, or as many as it may have.
+    Hoard,
 }
 
 /// What `stay` does.
@@ -89,6 +96,13 @@ pub async fn stay(cx: &Context, input: Stay) -> Result<Value, BoxError> {
         Then::Spin => while black_box(true) {},
         Then::Panic => panic!("it was asked to"),
         Then::Fail => return Err("it was asked to".into()),
+        Then::Kill => kill_process(getpid(), Signal::KILL)?,
+        // The standard library looks at the first one, and lets go on what was no overflow of a stack.
+        Then::Fault => (0..2).try_for_each(|_| kill_process(getpid(), Signal::SEGV))?,
+        Then::Hoard => {
+            let files: Vec<_> = (0..10_000).map_while(|_| File::open("/proc/self/maps").ok()).collect();
+            return Ok(json!({ "files": files.len() }));
+        }
     }
     Ok(json!({}))
 }
@@ -98,7 +112,7 @@ fn found(cx: &Context) -> Result<Value, BoxError> {
         let links = fs::read_dir(folder)?.flatten().filter_map(|entry| fs::read_link(entry.path()).ok());
         Ok(links.map(|link| link.display().to_string()).collect())
     };
-    let own = rustix::process::getpid().as_raw_pid();
+    let own = getpid().as_raw_pid();
     let is_child = |stat: &str| {
         let after_name = stat.rsplit(')').next().unwrap_or_default();
         after_name.split_whitespace().nth(1).is_some_and(|parent| parent == own.to_string())

@@ -69,6 +69,13 @@ async fn however_an_action_ends_its_program_the_outcome_says_so_and_others_run_o
         assert_eq!(record.outcome, Outcome::timed_out(millis(500)), "{then}");
         assert_eq!(texts(&record), ["INFO staying", "printed"], "{then}");
     }
+    for then in ["kill", "fault"] {
+        let record = site.run("stay", json!({ "then": then, "print": "printed" })).await;
+        assert_eq!(record.outcome, Outcome::exited(), "{then}");
+        assert_eq!(texts(&record), ["INFO staying", "printed"], "{then}");
+    }
+    let hoarded = site.found(json!({ "then": "hoard" })).await;
+    assert!(hoarded["files"].as_u64().unwrap() > 100, "{hoarded}");
     for how in ["await", "block", "spin"] {
         let record = site.run("sleep", json!({ how: 60_000 })).await;
         assert_eq!(record.outcome, Outcome::timed_out(millis(500)), "{how}");
@@ -175,9 +182,8 @@ async fn a_log_is_bounded_and_whole_however_its_action_prints() {
 }
 
 #[tokio::test]
-async fn memory_that_an_action_took_is_given_back_when_its_program_ends() {
+async fn memory_beyond_the_limit_is_there_as_this_stand_in_declares() {
     let Some(site) = site("gmemory", [spec("allocate").with_timeout(millis(20_000))]).await else { return };
-    // This stand-in limits no memory: what fits into the machine is there.
     let record = site.run("allocate", json!({ "mib": 300 })).await;
     assert!(record.outcome.is_success(), "{:?}", record.outcome);
     site.end(1).await;

@@ -39,9 +39,9 @@ fn floods_are_cut_and_take_no_memory() {
         site.fine().await;
         let before = peak_mib();
         for (case, kib, line) in [
-            ("200 MB in one line", 100 << 10, 0),
+            ("1 GB in one line", 512 << 10, 0),
             ("200 MB in long lines", 100 << 10, 65_536),
-            ("4 million empty lines", 2 << 10, 1),
+            ("10 million empty lines", 5 << 10, 1),
         ] {
             let record = site.play(json!([{ "flood": { "kib": kib, "line": line } }, { "exit": 1 }])).await;
             assert_eq!(record.outcome, Outcome::exited(), "{case}");
