@@ -92,6 +92,7 @@ impl DockerBackend {
             memory: config.memory,
             stems: Vec::new(),
             stems_per_shape: config.stems,
+            one_at_a_time: false,
             cold_starts: config.cold_starts,
             cold_starts_per_action: config.cold_starts_per_action.min(config.cold_starts),
             pause_after: config.pause_after,
