@@ -21,7 +21,7 @@ pub enum End {
     Abort,
     /// It uses up its stack.
     Overflow,
-    /// It calls a function that is nowhere.
+    /// It calls a function that is nowhere after it has printed something.
     Segfault,
     /// It sends itself this signal: 9 to be killed, 4 as an instruction that is none does.
     Signal(i32),
@@ -56,7 +56,11 @@ pub async fn end(cx: &Context, input: Ending) -> Result<Value, BoxError> {
             std::process::abort()
         }
         End::Overflow => drop(black_box(descend(0))),
-        End::Segfault => segfault()?,
+        End::Segfault => {
+            print!("printed before the fault");
+            let _ = io::stdout().flush();
+            segfault()?;
+        }
         End::Signal(number) => kill_process(getpid(), signal(number)?)?,
         End::SignalFirst(number) => kill_process(Pid::INIT, signal(number)?)?,
     }

@@ -87,7 +87,7 @@ async fn a_runtime_that_ends_is_a_developer_error_with_what_was_printed() {
         (json!({ "exit": 137 }), Some("printed before the exit")),
         (json!("abort"), Some("printed before the abort")),
         (json!("overflow"), None),
-        (json!("segfault"), None),
+        (json!("segfault"), Some("printed before the fault")),
         (json!({ "signal": 9 }), None),
         (json!({ "signal": 4 }), None),
         // The first process passes it on.

@@ -96,7 +96,11 @@ pub async fn stay(cx: &Context, input: Stay) -> Result<Value, BoxError> {
         Then::Spin => while black_box(true) {},
         Then::Panic => panic!("it was asked to"),
         Then::Fail => return Err("it was asked to".into()),
-        Then::Kill => kill_process(getpid(), Signal::KILL)?,
+        Then::Kill => {
+            // It has what was printed before read.
+            tracing::info!("killing");
+            kill_process(getpid(), Signal::KILL)?;
+        }
         // The standard library looks at the first one, and lets go on what was no overflow of a stack.
         Then::Fault => (0..2).try_for_each(|_| kill_process(getpid(), Signal::SEGV))?,
         Then::Hoard => {

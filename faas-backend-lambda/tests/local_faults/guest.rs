@@ -69,10 +69,10 @@ async fn however_an_action_ends_its_program_the_outcome_says_so_and_others_run_o
         assert_eq!(record.outcome, Outcome::timed_out(millis(500)), "{then}");
         assert_eq!(texts(&record), ["INFO staying", "printed"], "{then}");
     }
-    for then in ["kill", "fault"] {
+    for (then, last) in [("kill", Some("INFO killing")), ("fault", None)] {
         let record = site.run("stay", json!({ "then": then, "print": "printed" })).await;
         assert_eq!(record.outcome, Outcome::exited(), "{then}");
-        assert_eq!(texts(&record), ["INFO staying", "printed"], "{then}");
+        assert_eq!(texts(&record), [&["INFO staying", "printed"], last.as_slice()].concat(), "{then}");
     }
     let hoarded = site.found(json!({ "then": "hoard" })).await;
     assert!(hoarded["files"].as_u64().unwrap() > 100, "{hoarded}");
