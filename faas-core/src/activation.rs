@@ -13,6 +13,7 @@ use crate::log::LogLine;
 use crate::meter::{self, GbSeconds};
 use crate::name::{EntityName, Namespace};
 use crate::outcome::{Outcome, Status};
+use crate::payload::Payload;
 use crate::units::{MemoryMib, Timestamp};
 
 /// The id of an activation: 32 lower-case hex digits, ordered by the millisecond in which it was made.
@@ -273,6 +274,28 @@ impl Times {
     }
 }
 
+/// An attempt that did not end its activation: another one followed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// When initialising or running began.
+    pub start: Timestamp,
+    /// Where its time went.
+    pub times: Times,
+    /// Billed milliseconds.
+    pub billed_ms: u64,
+    /// Whether time and bill are known: false where its owner was lost.
+    pub usage_known: bool,
+    /// The class of its outcome.
+    pub status: Status,
+    /// What it failed with, up to [`MAX_ERROR`](Self::MAX_ERROR) bytes.
+    pub error: String,
+}
+
+impl Attempt {
+    /// The longest error text that is kept, in bytes. Arbitrary.
+    pub const MAX_ERROR: usize = 1_024;
+}
+
 /// The record of one activation.
 ///
 /// [`Activation`] is the shared form in which it is kept and handed out.
@@ -309,6 +332,12 @@ pub struct Record {
     pub outcome: Outcome,
     /// What it logged, bounded by its limit.
     pub logs: Vec<LogLine>,
+    /// The attempts before the last one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<Attempt>,
+    /// What it was given, where the platform records inputs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<Payload>,
 }
 
 impl Record {
@@ -335,6 +364,8 @@ impl Record {
             cause: None,
             outcome,
             logs: Vec::new(),
+            earlier: Vec::new(),
+            input: None,
         }
     }
 
@@ -377,7 +408,7 @@ impl Activation {
     ///
     /// # Errors
     /// [`FailedActivation`] when the outcome is not a success.
-    pub fn into_result(self) -> Result<crate::Payload, FailedActivation> {
+    pub fn into_result(self) -> Result<Payload, FailedActivation> {
         if self.outcome.is_success() {
             Ok(self.outcome.result().clone())
         } else {

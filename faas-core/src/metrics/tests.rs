@@ -45,6 +45,8 @@ fn record(action: &str, outcome: Outcome, start_kind: Option<StartKind>) -> Reco
         cause: None,
         outcome,
         logs: Vec::new(),
+        earlier: Vec::new(),
+        input: None,
     }
 }
 

@@ -16,7 +16,7 @@ use crate::log::{LogLine, Stream};
 use crate::name::EntityName;
 use crate::outcome::{Outcome, Status};
 use crate::payload::{IntoPayload, Payload};
-use crate::store::{Claim, Job, Work};
+use crate::store::{Claim, FollowUp, Job, Work};
 use crate::trigger::Event;
 use crate::units::Timestamp;
 
@@ -26,6 +26,12 @@ struct Fired {
     jobs: Vec<Job>,
     /// Records of rules whose mapping failed.
     failed: Vec<Activation>,
+}
+
+impl Fired {
+    fn follow_up(&self) -> FollowUp {
+        FollowUp { jobs: self.jobs.clone(), records: self.failed.clone() }
+    }
 }
 
 /// What a rule did, as the trigger's record tells it.
@@ -88,8 +94,11 @@ impl Inner {
         let platform = Arc::clone(self);
         // In a task of its own: a caller who leaves meanwhile leaves no job behind that nobody runs.
         let firing = tokio::spawn(async move {
-            match platform.store.append(fired.record.clone(), fired.jobs.clone()).await {
-                Ok(()) => platform.fan_out(fired, &entered).await,
+            match platform.store.append(fired.record.clone(), fired.follow_up()).await {
+                Ok(()) => {
+                    platform.fan_out(fired, &entered);
+                    Ok(())
+                }
                 // Somebody else fired the same event in the meantime.
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
                 Err(error) => Err(error),
@@ -120,8 +129,9 @@ impl Inner {
     ) -> Result<(), Error> {
         match self.fire_emitted(job, name) {
             Ok(fired) => {
-                self.store.finish(claim, fired.record.clone(), fired.jobs.clone()).await?;
-                self.fan_out(fired, &entered).await
+                self.store.finish(claim, fired.record.clone(), fired.follow_up()).await?;
+                self.fan_out(fired, &entered);
+                Ok(())
             }
             Err(error) => {
                 let record = self.bare_record(job, name, ActivationKind::Trigger, error.message());
@@ -153,16 +163,14 @@ impl Inner {
     }
 
     /// After the trigger's record and its jobs are in the store.
-    async fn fan_out(self: &Arc<Self>, fired: Fired, entered: &Entered) -> Result<(), Error> {
+    fn fan_out(self: &Arc<Self>, fired: Fired, entered: &Entered) {
         self.written(&fired.record, entered);
         for job in fired.jobs {
             self.dispatch(job, entered.another());
         }
-        for record in fired.failed {
-            self.store.append(record.clone(), Vec::new()).await?;
-            self.written(&record, entered);
+        for record in &fired.failed {
+            self.written(record, entered);
         }
-        Ok(())
     }
 
     fn apply_rules(
@@ -221,9 +229,11 @@ impl Inner {
             payload,
             invoker: None,
             cause: Some(id),
+            rule: Some(name.clone()),
             depth,
             accepted: now,
             not_before: now,
+            key: None,
         };
         match self.map_event(rule, event) {
             Ok(None) => RuleResult::NoMatch,

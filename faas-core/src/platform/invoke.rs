@@ -335,9 +335,11 @@ fn job_of(progress: &Progress) -> Job {
         payload: progress.payload.clone(),
         invoker: progress.invoker.clone(),
         cause: progress.cause,
+        rule: None,
         depth: progress.depth,
         accepted: progress.accepted_at,
         not_before: progress.accepted_at,
+        key: None,
     }
 }
 

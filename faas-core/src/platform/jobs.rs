@@ -16,7 +16,7 @@ use crate::activation::{ActionRevision, Activation, ActivationId, ActivationKind
 use crate::error::{Error, ErrorKind};
 use crate::name::EntityName;
 use crate::outcome::Outcome;
-use crate::store::{Claim, Job, Work};
+use crate::store::{Claim, FollowUp, Job, Work};
 use crate::units::MemoryMib;
 
 impl Inner {
@@ -38,7 +38,7 @@ impl Inner {
     /// Claims a job and tells that its code may start now.
     pub(super) async fn claim(&self, id: ActivationId) -> Result<Claim, Error> {
         let claim = self.store.claim(id).await?;
-        self.store.start(claim).await?;
+        self.store.start(claim, Vec::new()).await?;
         Ok(claim)
     }
 
@@ -110,7 +110,7 @@ impl Inner {
         entered: &Entered,
     ) -> Result<(), Error> {
         let record = Activation::from(record);
-        self.store.finish(claim, record.clone(), Vec::new()).await?;
+        self.store.finish(claim, record.clone(), FollowUp::default()).await?;
         self.written(&record, entered);
         Ok(())
     }
@@ -126,7 +126,7 @@ impl Inner {
         let Some(record) = &progress.record else {
             return Err(Error::new(ErrorKind::Internal, "an activation without a record cannot be written"));
         };
-        let follow_up = progress.follow_up.clone();
+        let follow_up = FollowUp::from(progress.follow_up.clone());
         match progress.claim {
             Some(claim) => self.store.finish(claim, record.clone(), follow_up).await?,
             None => self.store.append(record.clone(), follow_up).await?,

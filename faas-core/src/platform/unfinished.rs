@@ -140,6 +140,8 @@ impl Progress {
             cause: self.cause,
             outcome: end.outcome,
             logs: end.logs,
+            earlier: Vec::new(),
+            input: None,
         };
         self.running = false;
         self.record = Some(record.into());
@@ -192,9 +194,11 @@ impl Progress {
             payload,
             invoker: self.invoker.clone(),
             cause: Some(self.id),
+            rule: None,
             depth: self.depth + 1,
             accepted: now,
             not_before: now,
+            key: None,
         };
         self.follow_up = emitted.into_iter().enumerate().map(job).collect();
     }

@@ -1,16 +1,18 @@
 //! Stores: activation records, entities with revisions, and the queue of accepted work.
 
+mod job;
 mod memory;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::activation::{Activation, ActivationId, Version};
+use crate::activation::{Activation, ActivationId, Attempt, Record, Version};
 use crate::error::Error;
-use crate::name::{EntityName, Namespace};
+use crate::name::EntityName;
 use crate::payload::Payload;
 use crate::units::Timestamp;
 
+pub use self::job::{Claim, Claimed, DeadLetter, FollowUp, IdempotencyKey, Job, JobState, JobStatus, Work};
 pub use self::memory::MemoryStore;
 
 /// How many of the lowest bits of an [`ActivationId`] name the shard in which a memory store keeps the record.
@@ -34,6 +36,25 @@ pub struct ActivationQuery {
     pub skip: usize,
     /// At most this many; `None` for all.
     pub limit: Option<usize>,
+}
+
+impl ActivationQuery {
+    /// Whether a record is among those that are meant, whatever `skip` and `limit` say.
+    #[must_use]
+    pub fn matches(&self, record: &Record) -> bool {
+        self.is_within(record.start) && self.is_about(record)
+    }
+
+    /// Whether it is about activations that started then.
+    pub(crate) fn is_within(&self, start: Timestamp) -> bool {
+        self.since.is_none_or(|since| start >= since) && self.upto.is_none_or(|upto| start <= upto)
+    }
+
+    /// Whether it is about the action and namespace of a record.
+    pub(crate) fn is_about(&self, record: &Record) -> bool {
+        self.namespace.as_deref().is_none_or(|namespace| record.namespace() == namespace)
+            && self.name.as_deref().is_none_or(|name| record.action().path() == name)
+    }
 }
 
 /// The kind of an entity. All kinds share one key space: a name belongs to one entity.
@@ -99,58 +120,6 @@ pub struct Entity {
     pub body: Payload,
 }
 
-/// What a job asks for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Work {
-    /// Run this action or sequence.
-    Invoke(EntityName),
-    /// Fire this trigger.
-    Fire(EntityName),
-}
-
-/// Accepted work.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Job {
-    /// The activation that it will be.
-    pub id: ActivationId,
-    /// What it asks for.
-    pub work: Work,
-    /// The input.
-    pub payload: Payload,
-    /// Whose job it is, where that is not the entity's own namespace.
-    pub invoker: Option<Namespace>,
-    /// The activation that caused it.
-    pub cause: Option<ActivationId>,
-    /// How many events lie between it and what came from outside.
-    pub depth: u32,
-    /// When it was accepted.
-    pub accepted: Timestamp,
-    /// When it may run.
-    pub not_before: Timestamp,
-}
-
-/// The right to run an attempt of a job. Its attempt number is a fencing token: a later claim ends it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Claim {
-    /// The job.
-    pub id: ActivationId,
-    /// The attempt, from 1.
-    pub attempt: u32,
-}
-
-/// Where a job stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum JobState {
-    /// Accepted: it may be claimed once its time has come.
-    Accepted,
-    /// Claimed by an owner, whose user code has not started.
-    Claimed,
-    /// Its user code may have started.
-    Started,
-}
-
 /// Keeps activation records, entities and accepted work.
 ///
 /// # Behavior
@@ -168,18 +137,31 @@ pub enum JobState {
 ///
 /// Work:
 /// - `accept` takes all jobs or none. A job whose id is already queued, or has a record, is not taken twice:
-///   that is `AlreadyExists`.
+///   that is `AlreadyExists`. So it is where a job of the same [`IdempotencyKey`] was taken before, until the
+///   key's time is over: `keyed` tells which. Jobs of one call with the same key are refused as well.
+/// - `begin` is `accept`, `claim` and, where asked for, `start` of one job in one step.
 /// - `claim` gives the next attempt number. A job that is claimed or started can be claimed again (its owner
 ///   is lost); the earlier claim is then fenced off: its `start`, `retry` and `finish` are `Conflict`.
-/// - `claim_next` gives jobs whose time has come, by `not_before`, then `accepted`, then id, only those that nobody
-///   has claimed.
-/// - `finish` writes the record, accepts the follow-up jobs and removes the job in one step. The first finish
-///   wins; a later one is `Conflict` and changes nothing. A finish whose follow-up jobs are not all new is
+/// - `claim_next` gives jobs whose time has come, only those that nobody has claimed. Namespaces take turns, one job
+///   each; within a namespace they come by `not_before`, then `accepted`, then id.
+/// - `next_due` is when the first job that nobody has claimed may run, whether that is over or to come.
+/// - `take_over` ends every claim. A job that was claimed waits again; one that was started waits as
+///   [`Lost`](JobState::Lost), and whoever claims it next is told.
+/// - `start` may be repeated by whoever holds the claim; what it tells of earlier attempts is kept for the next
+///   claim, as is what `retry` tells.
+/// - `finish` writes the record, and what follows from it, and removes the job, in one step. The first finish
+///   wins; a later one is `Conflict` and changes nothing. A finish whose follow-up jobs or records are not all new is
 ///   `AlreadyExists`, one with the record of another id `InvalidArgument`; they change nothing either.
 /// - Follow-up jobs are taken even when the queue is full: what was accepted can always finish.
 /// - Who sees a follow-up job sees the record too.
 /// - `retry` puts the job back with a time before which it is not claimed, and ends the claim.
-/// - `dead_letter` is `finish` that keeps the job and its record to be looked at.
+/// - `dead_letter` is `finish` that keeps the job and its record to be looked at. `redrive` accepts a new job in
+///   place of a dead letter, in one step.
+///
+/// Schedules:
+/// - A schedule has one position, which the last write says.
+///
+/// One platform at a time works on a store: `take_over` is how it begins.
 ///
 /// # Cancel safety
 /// Dropping the future of a method that writes leaves all of it done or none; reading it back tells which.
@@ -190,11 +172,11 @@ pub trait Store: Send + Sync + 'static {
     /// an `invoke` in memory until its record is appended.
     fn is_durable(&self) -> bool;
 
-    /// Keeps a record of an activation that was no job, and accepts its follow-up jobs, in one step.
+    /// Keeps a record of an activation that was no job, and what follows from it, in one step.
     ///
     /// # Errors
     /// `AlreadyExists` when the id has a record; `Unavailable` when the store cannot write.
-    async fn append(&self, record: Activation, follow_up: Vec<Job>) -> Result<(), Error>;
+    async fn append(&self, record: Activation, follow_up: FollowUp) -> Result<(), Error>;
 
     /// The record of an activation.
     ///
@@ -241,8 +223,20 @@ pub trait Store: Send + Sync + 'static {
     /// Accepts jobs, all or none.
     ///
     /// # Errors
-    /// `AlreadyExists`, naming the id; `Overloaded` when the queue is full; `Unavailable`.
+    /// `AlreadyExists`, naming the id or the key; `Overloaded` when the queue is full; `Unavailable`.
     async fn accept(&self, jobs: Vec<Job>) -> Result<(), Error>;
+
+    /// Accepts a job that its caller runs: claimed, or, with `started`, about to run user code.
+    ///
+    /// # Errors
+    /// As [`accept`](Self::accept).
+    async fn begin(&self, job: Job, started: bool) -> Result<Claim, Error>;
+
+    /// The activation whose job was accepted with that key, unless the key's time is over at `now`.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn keyed(&self, key: &str, now: Timestamp) -> Result<Option<ActivationId>, Error>;
 
     /// Claims a job.
     ///
@@ -254,47 +248,95 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     /// `Unavailable`.
-    async fn claim_next(&self, now: Timestamp, limit: usize) -> Result<Vec<(Job, Claim)>, Error>;
+    async fn claim_next(&self, now: Timestamp, limit: usize) -> Result<Vec<Claimed>, Error>;
 
-    /// Tells that user code is about to start.
+    /// When the first job that nobody has claimed may run; `None` when there is none.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn next_due(&self) -> Result<Option<Timestamp>, Error>;
+
+    /// Ends all claims, because who held them is gone, and tells how many there were.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn take_over(&self) -> Result<u64, Error>;
+
+    /// Tells that user code is about to start, and what became of the attempts before.
     ///
     /// # Errors
     /// `Conflict` when the claim is fenced off or the job finished.
-    async fn start(&self, claim: Claim) -> Result<(), Error>;
+    async fn start(&self, claim: Claim, earlier: Vec<Attempt>) -> Result<(), Error>;
 
-    /// Puts a job back until `not_before`.
+    /// Puts a job back until `not_before`, with what became of its attempts.
     ///
     /// # Errors
     /// `Conflict` when the claim is fenced off or the job finished.
-    async fn retry(&self, claim: Claim, not_before: Timestamp) -> Result<(), Error>;
+    async fn retry(&self, claim: Claim, not_before: Timestamp, earlier: Vec<Attempt>) -> Result<(), Error>;
 
-    /// Ends a job with its record and the jobs that follow from it.
+    /// Ends a job with its record and what follows from it.
     ///
     /// # Errors
     /// `Conflict` when the claim is fenced off or the job finished.
-    async fn finish(&self, claim: Claim, record: Activation, follow_up: Vec<Job>) -> Result<(), Error>;
+    async fn finish(&self, claim: Claim, record: Activation, follow_up: FollowUp) -> Result<(), Error>;
 
     /// Ends a job with its record, and keeps it as a dead letter.
     ///
     /// # Errors
     /// `Conflict` when the claim is fenced off or the job finished.
-    async fn dead_letter(&self, claim: Claim, record: Activation, follow_up: Vec<Job>) -> Result<(), Error>;
+    async fn dead_letter(&self, claim: Claim, record: Activation, follow_up: FollowUp) -> Result<(), Error>;
 
-    /// The dead letters, oldest first: each job with its record.
+    /// The dead letters whose records match, oldest first.
     ///
     /// # Errors
     /// `Unavailable`.
-    async fn dead_letters(&self, limit: usize) -> Result<Vec<(Job, Activation)>, Error>;
+    async fn dead_letters(&self, query: &ActivationQuery) -> Result<Vec<DeadLetter>, Error>;
 
-    /// A job that is not finished, with its state and the number of its last attempt.
+    /// The dead letter of an activation.
     ///
     /// # Errors
     /// `Unavailable`.
-    async fn job(&self, id: ActivationId) -> Result<Option<(Job, JobState, u32)>, Error>;
+    async fn find_dead_letter(&self, id: ActivationId) -> Result<Option<DeadLetter>, Error>;
+
+    /// Accepts a job in place of the dead letter `id`, which is one no more.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such dead letter; otherwise as [`accept`](Self::accept).
+    async fn redrive(&self, id: ActivationId, job: Job) -> Result<(), Error>;
+
+    /// Drops a dead letter; its record stays.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such dead letter; `Unavailable`.
+    async fn drop_dead_letter(&self, id: ActivationId) -> Result<(), Error>;
+
+    /// A job that is not finished, and where it stands.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn job(&self, id: ActivationId) -> Result<Option<JobStatus>, Error>;
 
     /// The number of jobs that are not finished.
     ///
     /// # Errors
     /// `Unavailable`.
     async fn pending(&self) -> Result<u64, Error>;
+
+    /// The schedules with their positions, by name.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn schedules(&self) -> Result<Vec<(EntityName, Timestamp)>, Error>;
+
+    /// Writes how far a schedule has come: its ticks up to `position` never fire again.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn put_schedule(&self, name: &EntityName, position: Timestamp) -> Result<(), Error>;
+
+    /// Forgets a schedule; forgetting one that is not there is no error.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn delete_schedule(&self, name: &EntityName) -> Result<(), Error>;
 }

@@ -88,9 +88,11 @@ fn what_describes_work_shows_no_payload_parameter_or_environment() {
         payload,
         invoker: None,
         cause: None,
+        rule: None,
         depth: 0,
         accepted: Timestamp::default(),
         not_before: Timestamp::default(),
+        key: None,
     };
     clean("Job", format!("{job:?}"));
 }

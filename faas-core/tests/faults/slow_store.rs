@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use faas_core::activation::Attempt;
 use faas_core::store::{
-    ActivationQuery, Claim, Entity, EntityKind, Expect, Job, JobState, MemoryStore, Revision, Store,
+    ActivationQuery, Claim, Claimed, DeadLetter, Entity, EntityKind, Expect, FollowUp, Job, JobStatus,
+    MemoryStore, Revision, Store,
 };
 use faas_core::{Activation, ActivationId, EntityName, Error, Timestamp};
 use tokio::time::sleep;
@@ -35,7 +37,7 @@ impl Store for SlowStore {
         self.durable
     }
 
-    async fn append(&self, record: Activation, follow_up: Vec<Job>) -> Result<(), Error> {
+    async fn append(&self, record: Activation, follow_up: FollowUp) -> Result<(), Error> {
         slowly(self.inner.append(record, follow_up)).await
     }
 
@@ -71,39 +73,79 @@ impl Store for SlowStore {
         slowly(self.inner.accept(jobs)).await
     }
 
+    async fn begin(&self, job: Job, started: bool) -> Result<Claim, Error> {
+        slowly(self.inner.begin(job, started)).await
+    }
+
+    async fn keyed(&self, key: &str, now: Timestamp) -> Result<Option<ActivationId>, Error> {
+        self.inner.keyed(key, now).await
+    }
+
     async fn claim(&self, id: ActivationId) -> Result<Claim, Error> {
         slowly(self.inner.claim(id)).await
     }
 
-    async fn claim_next(&self, now: Timestamp, limit: usize) -> Result<Vec<(Job, Claim)>, Error> {
-        self.inner.claim_next(now, limit).await
+    async fn claim_next(&self, now: Timestamp, limit: usize) -> Result<Vec<Claimed>, Error> {
+        slowly(self.inner.claim_next(now, limit)).await
     }
 
-    async fn start(&self, claim: Claim) -> Result<(), Error> {
-        slowly(self.inner.start(claim)).await
+    async fn next_due(&self) -> Result<Option<Timestamp>, Error> {
+        self.inner.next_due().await
     }
 
-    async fn retry(&self, claim: Claim, not_before: Timestamp) -> Result<(), Error> {
-        slowly(self.inner.retry(claim, not_before)).await
+    async fn take_over(&self) -> Result<u64, Error> {
+        self.inner.take_over().await
     }
 
-    async fn finish(&self, claim: Claim, record: Activation, follow_up: Vec<Job>) -> Result<(), Error> {
+    async fn start(&self, claim: Claim, earlier: Vec<Attempt>) -> Result<(), Error> {
+        slowly(self.inner.start(claim, earlier)).await
+    }
+
+    async fn retry(&self, claim: Claim, not_before: Timestamp, earlier: Vec<Attempt>) -> Result<(), Error> {
+        slowly(self.inner.retry(claim, not_before, earlier)).await
+    }
+
+    async fn finish(&self, claim: Claim, record: Activation, follow_up: FollowUp) -> Result<(), Error> {
         slowly(self.inner.finish(claim, record, follow_up)).await
     }
 
-    async fn dead_letter(&self, claim: Claim, record: Activation, follow_up: Vec<Job>) -> Result<(), Error> {
+    async fn dead_letter(&self, claim: Claim, record: Activation, follow_up: FollowUp) -> Result<(), Error> {
         slowly(self.inner.dead_letter(claim, record, follow_up)).await
     }
 
-    async fn dead_letters(&self, limit: usize) -> Result<Vec<(Job, Activation)>, Error> {
-        self.inner.dead_letters(limit).await
+    async fn dead_letters(&self, query: &ActivationQuery) -> Result<Vec<DeadLetter>, Error> {
+        self.inner.dead_letters(query).await
     }
 
-    async fn job(&self, id: ActivationId) -> Result<Option<(Job, JobState, u32)>, Error> {
+    async fn find_dead_letter(&self, id: ActivationId) -> Result<Option<DeadLetter>, Error> {
+        self.inner.find_dead_letter(id).await
+    }
+
+    async fn redrive(&self, id: ActivationId, job: Job) -> Result<(), Error> {
+        slowly(self.inner.redrive(id, job)).await
+    }
+
+    async fn drop_dead_letter(&self, id: ActivationId) -> Result<(), Error> {
+        slowly(self.inner.drop_dead_letter(id)).await
+    }
+
+    async fn job(&self, id: ActivationId) -> Result<Option<JobStatus>, Error> {
         self.inner.job(id).await
     }
 
     async fn pending(&self) -> Result<u64, Error> {
         self.inner.pending().await
+    }
+
+    async fn schedules(&self) -> Result<Vec<(EntityName, Timestamp)>, Error> {
+        self.inner.schedules().await
+    }
+
+    async fn put_schedule(&self, name: &EntityName, position: Timestamp) -> Result<(), Error> {
+        slowly(self.inner.put_schedule(name, position)).await
+    }
+
+    async fn delete_schedule(&self, name: &EntityName) -> Result<(), Error> {
+        slowly(self.inner.delete_schedule(name)).await
     }
 }

@@ -74,6 +74,24 @@ macro_rules! store_behaviours {
                 pending_counts_what_is_not_finished,
                 records_and_what_follows_are_seen_together,
             }
+            delivery {
+                begin_accepts_claims_and_starts,
+                a_known_job_is_not_begun,
+                take_over_ends_every_claim,
+                a_lost_job_is_claimed_with_its_past,
+                a_start_may_be_repeated,
+                retry_keeps_what_the_attempts_were,
+                the_next_time_is_that_of_the_first_unclaimed_job,
+                namespaces_take_turns,
+                a_key_is_taken_until_its_time_is_over,
+                keys_are_taken_all_or_none,
+                a_job_keeps_its_key_and_rule,
+                concurrent_jobs_of_one_key_let_one_win,
+                records_that_follow_are_kept_all_or_none,
+                a_dead_letter_is_found_and_dropped,
+                redrive_puts_a_job_in_place_of_a_dead_letter,
+                a_schedule_keeps_its_last_position,
+            }
         }
     };
 }

@@ -3,12 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use faas_core::activation::{ActionRevision, Times, Usage};
+use faas_core::activation::{ActionRevision, Attempt, Times, Usage};
 use faas_core::log::{LogLine, Stream};
-use faas_core::store::{ActivationQuery, Entity, EntityKind, Expect, Job, Revision, Store, Work};
+use faas_core::store::{
+    ActivationQuery, DeadLetter, Entity, EntityKind, Expect, FollowUp, Job, JobState, JobStatus, Revision,
+    Store, Work,
+};
 use faas_core::{
     Activation, ActivationId, ActivationKind, Error, ErrorKind, MemoryMib, Namespace, Outcome, Payload,
-    Record, StartKind, Timestamp, Version,
+    Record, StartKind, Status, Timestamp, Version,
 };
 use serde_json::{Value, json};
 
@@ -49,6 +52,24 @@ pub(super) fn record(number: u64) -> Record {
         cause: None,
         outcome: Outcome::success(payload(json!({ "number": number }))),
         logs: Vec::new(),
+        earlier: Vec::new(),
+        input: None,
+    }
+}
+
+/// An attempt that failed, in which every field says something.
+pub(super) fn attempt(number: u64) -> Attempt {
+    Attempt {
+        start: Timestamp::from_nanos(at(number).nanos() + 1),
+        times: Times {
+            wait: Duration::from_nanos(1),
+            run: Duration::from_millis(number),
+            ..Times::default()
+        },
+        billed_ms: number,
+        usage_known: number.is_multiple_of(2),
+        status: Status::DeveloperError,
+        error: format!("nö {number}"),
     }
 }
 
@@ -79,6 +100,8 @@ pub(super) fn full_record(number: u64) -> Record {
         cause: Some(id(number + 1)),
         outcome: Outcome::application_error(json!({ "code": 7, "text": "nö \u{1F680}" })),
         logs: vec![line(Stream::Stdout, "one \\ \"two\""), line(Stream::Stderr, "")],
+        earlier: vec![attempt(1), attempt(2)],
+        input: Some(payload(json!({ "in": [1, 2.5, "\u{0}"] }))),
         ..record(number)
     }
 }
@@ -98,10 +121,22 @@ pub(super) fn job(number: u64) -> Job {
         payload: payload(json!({ "number": number })),
         invoker: None,
         cause: None,
+        rule: None,
         depth: 0,
         accepted: at(number),
         not_before: at(number),
+        key: None,
     }
+}
+
+/// Where a job stands that has no earlier attempts.
+pub(super) fn status(job: Job, state: JobState, attempt: u32) -> Option<JobStatus> {
+    Some(JobStatus { job, state, attempt, earlier: Vec::new() })
+}
+
+/// All dead letters, oldest first.
+pub(super) async fn dead_letters(store: &dyn Store) -> Vec<DeadLetter> {
+    store.dead_letters(&ActivationQuery::default()).await.unwrap()
 }
 
 /// An entity `guest/<name>`.
@@ -123,7 +158,7 @@ pub(super) fn payload(value: Value) -> Payload {
 /// Keeps records that no jobs follow from.
 pub(super) async fn keep(store: &dyn Store, records: impl IntoIterator<Item = Record>) {
     for record in records {
-        store.append(Activation::from(record), Vec::new()).await.unwrap();
+        store.append(Activation::from(record), FollowUp::default()).await.unwrap();
     }
 }
 

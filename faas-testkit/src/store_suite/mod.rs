@@ -6,6 +6,7 @@
 #![expect(clippy::missing_panics_doc, reason = "every behaviour panics where its claim does not hold")]
 #![expect(clippy::unwrap_used, reason = "a claim that does not hold panics")]
 
+pub mod delivery;
 pub mod ends;
 pub mod entities;
 mod list;
@@ -118,7 +119,7 @@ pub fn check(subject: &StoreSubject, name: &str) {
 /// use faas_core::store::MemoryStore;
 /// use faas_testkit::{store_conformance, store_suite::StoreSubject};
 ///
-/// store_conformance!(StoreSubject::new("memory", || async { MemoryStore::new() }), ran = 60);
+/// store_conformance!(StoreSubject::new("memory", || async { MemoryStore::new() }), ran = 76);
 /// # fn main() {}
 /// ```
 #[macro_export]

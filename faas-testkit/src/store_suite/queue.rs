@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use faas_core::store::{Claim, Job, JobState, Store, Work};
+use faas_core::store::{Claim, Claimed, FollowUp, Job, JobState, Store, Work};
 use faas_core::{ErrorKind, Namespace};
 
-use super::made::{at, id, job, keep, number, record, refused};
+use super::made::{at, dead_letters, id, job, keep, number, record, refused, status};
 
 /// An accepted job is found with every field as it was, and no attempt yet.
 pub async fn an_accepted_job_is_found_as_it_was(store: Arc<dyn Store>) {
@@ -18,8 +18,8 @@ pub async fn an_accepted_job_is_found_as_it_was(store: Arc<dyn Store>) {
         ..job(1)
     };
     store.accept(vec![full.clone(), job(2)]).await.unwrap();
-    assert_eq!(store.job(id(1)).await.unwrap(), Some((full, JobState::Accepted, 0)));
-    assert_eq!(store.job(id(2)).await.unwrap(), Some((job(2), JobState::Accepted, 0)));
+    assert_eq!(store.job(id(1)).await.unwrap(), status(full, JobState::Accepted, 0));
+    assert_eq!(store.job(id(2)).await.unwrap(), status(job(2), JobState::Accepted, 0));
     assert_eq!(store.job(id(3)).await.unwrap(), None);
 }
 
@@ -30,9 +30,9 @@ pub async fn a_job_is_accepted_once(store: Arc<dyn Store>) {
     assert_eq!(again().await, Some(ErrorKind::AlreadyExists));
     let claim = store.claim(id(1)).await.unwrap();
     assert_eq!(again().await, Some(ErrorKind::AlreadyExists));
-    store.start(claim).await.unwrap();
+    store.start(claim, Vec::new()).await.unwrap();
     assert_eq!(again().await, Some(ErrorKind::AlreadyExists));
-    assert_eq!(store.job(id(1)).await.unwrap(), Some((job(1), JobState::Started, 1)));
+    assert_eq!(store.job(id(1)).await.unwrap(), status(job(1), JobState::Started, 1));
     assert_eq!(store.pending().await.unwrap(), 1);
 }
 
@@ -64,7 +64,7 @@ pub async fn a_claim_gives_the_next_attempt(store: Arc<dyn Store>) {
     store.accept(vec![job(1)]).await.unwrap();
     for attempt in 1..=3 {
         assert_eq!(store.claim(id(1)).await.unwrap(), Claim { id: id(1), attempt });
-        assert_eq!(store.job(id(1)).await.unwrap(), Some((job(1), JobState::Claimed, attempt)));
+        assert_eq!(store.job(id(1)).await.unwrap(), status(job(1), JobState::Claimed, attempt));
     }
 }
 
@@ -73,7 +73,7 @@ pub async fn only_a_waiting_or_running_job_is_claimed(store: Arc<dyn Store>) {
     store.accept(vec![job(1)]).await.unwrap();
     assert_eq!(refused(store.claim(id(2)).await), Some(ErrorKind::NotFound));
     let claim = store.claim(id(1)).await.unwrap();
-    store.finish(claim, record(1).into(), Vec::new()).await.unwrap();
+    store.finish(claim, record(1).into(), FollowUp::default()).await.unwrap();
     assert_eq!(refused(store.claim(id(1)).await), Some(ErrorKind::NotFound));
 }
 
@@ -81,8 +81,8 @@ pub async fn only_a_waiting_or_running_job_is_claimed(store: Arc<dyn Store>) {
 pub async fn start_makes_a_job_started(store: Arc<dyn Store>) {
     store.accept(vec![job(1)]).await.unwrap();
     let claim = store.claim(id(1)).await.unwrap();
-    store.start(claim).await.unwrap();
-    assert_eq!(store.job(id(1)).await.unwrap(), Some((job(1), JobState::Started, 1)));
+    store.start(claim, Vec::new()).await.unwrap();
+    assert_eq!(store.job(id(1)).await.unwrap(), status(job(1), JobState::Started, 1));
     assert_eq!(store.pending().await.unwrap(), 1);
 }
 
@@ -90,12 +90,12 @@ pub async fn start_makes_a_job_started(store: Arc<dyn Store>) {
 pub async fn a_started_job_can_be_claimed_again(store: Arc<dyn Store>) {
     store.accept(vec![job(1)]).await.unwrap();
     let lost = store.claim(id(1)).await.unwrap();
-    store.start(lost).await.unwrap();
+    store.start(lost, Vec::new()).await.unwrap();
     let claim = store.claim(id(1)).await.unwrap();
     assert_eq!(claim.attempt, 2);
-    assert_eq!(store.job(id(1)).await.unwrap(), Some((job(1), JobState::Claimed, 2)));
-    store.start(claim).await.unwrap();
-    store.finish(claim, record(1).into(), Vec::new()).await.unwrap();
+    assert_eq!(store.job(id(1)).await.unwrap(), status(job(1), JobState::Claimed, 2));
+    store.start(claim, Vec::new()).await.unwrap();
+    store.finish(claim, record(1).into(), FollowUp::default()).await.unwrap();
 }
 
 /// A later claim fences the earlier one off: it can do nothing any more, and changes nothing.
@@ -104,15 +104,15 @@ pub async fn a_later_claim_fences_the_earlier_one_off(store: Arc<dyn Store>) {
     let earlier = store.claim(id(1)).await.unwrap();
     let later = store.claim(id(1)).await.unwrap();
     let conflict = Some(ErrorKind::Conflict);
-    assert_eq!(refused(store.start(earlier).await), conflict);
-    assert_eq!(refused(store.retry(earlier, at(9)).await), conflict);
-    assert_eq!(refused(store.finish(earlier, record(1).into(), vec![job(2)]).await), conflict);
-    assert_eq!(refused(store.dead_letter(earlier, record(1).into(), vec![job(2)]).await), conflict);
-    assert_eq!(store.job(id(1)).await.unwrap(), Some((job(1), JobState::Claimed, 2)));
+    assert_eq!(refused(store.start(earlier, Vec::new()).await), conflict);
+    assert_eq!(refused(store.retry(earlier, at(9), Vec::new()).await), conflict);
+    assert_eq!(refused(store.finish(earlier, record(1).into(), vec![job(2)].into()).await), conflict);
+    assert_eq!(refused(store.dead_letter(earlier, record(1).into(), vec![job(2)].into()).await), conflict);
+    assert_eq!(store.job(id(1)).await.unwrap(), status(job(1), JobState::Claimed, 2));
     assert_eq!(store.activation(id(1)).await.unwrap(), None);
-    assert_eq!((store.pending().await.unwrap(), store.dead_letters(9).await.unwrap().len()), (1, 0));
-    store.start(later).await.unwrap();
-    store.finish(later, record(1).into(), Vec::new()).await.unwrap();
+    assert_eq!((store.pending().await.unwrap(), dead_letters(&*store).await.len()), (1, 0));
+    store.start(later, Vec::new()).await.unwrap();
+    store.finish(later, record(1).into(), FollowUp::default()).await.unwrap();
 }
 
 /// Claims of jobs that nobody accepted, and attempts that nobody made, are `Conflict`.
@@ -121,10 +121,10 @@ pub async fn a_claim_that_was_never_given_is_a_conflict(store: Arc<dyn Store>) {
     let unclaimed = Claim { id: id(1), attempt: 0 };
     store.claim(id(1)).await.unwrap();
     for claim in [unclaimed, Claim { id: id(1), attempt: 2 }, Claim { id: id(2), attempt: 1 }] {
-        assert_eq!(refused(store.start(claim).await), Some(ErrorKind::Conflict), "{claim:?}");
+        assert_eq!(refused(store.start(claim, Vec::new()).await), Some(ErrorKind::Conflict), "{claim:?}");
         let done = record(number(claim.id)).into();
         assert_eq!(
-            refused(store.finish(claim, done, Vec::new()).await),
+            refused(store.finish(claim, done, FollowUp::default()).await),
             Some(ErrorKind::Conflict),
             "{claim:?}"
         );
@@ -148,7 +148,7 @@ pub async fn a_job_waits_for_its_time(store: Arc<dyn Store>) {
     store.accept(vec![Job { not_before: at(10), ..job(1) }]).await.unwrap();
     let before = faas_core::Timestamp::from_nanos(at(10).nanos() - 1);
     assert!(store.claim_next(before, 10).await.unwrap().is_empty());
-    assert_eq!(store.job(id(1)).await.unwrap().unwrap().2, 0, "looking is no attempt");
+    assert_eq!(store.job(id(1)).await.unwrap().unwrap().attempt, 0, "looking is no attempt");
     assert_eq!(claimed(&*store, 10, 10).await, [1]);
 }
 
@@ -157,7 +157,7 @@ pub async fn due_jobs_are_given_once(store: Arc<dyn Store>) {
     store.accept((1..=4).map(job).collect()).await.unwrap();
     store.claim(id(2)).await.unwrap();
     let claim = store.claim(id(3)).await.unwrap();
-    store.start(claim).await.unwrap();
+    store.start(claim, Vec::new()).await.unwrap();
     assert_eq!(claimed(&*store, 100, 10).await, [1, 4]);
     assert!(claimed(&*store, 100, 10).await.is_empty());
     assert_eq!(store.pending().await.unwrap(), 4);
@@ -169,18 +169,20 @@ pub async fn claim_next_keeps_to_its_limit(store: Arc<dyn Store>) {
     assert!(claimed(&*store, 100, 0).await.is_empty());
     assert_eq!(claimed(&*store, 100, 2).await, [1, 2]);
     assert_eq!(claimed(&*store, 100, 2).await, [3, 4]);
-    assert_eq!(store.job(id(5)).await.unwrap(), Some((job(5), JobState::Accepted, 0)));
+    assert_eq!(store.job(id(5)).await.unwrap(), status(job(5), JobState::Accepted, 0));
     assert_eq!(claimed(&*store, 100, 2).await, [5]);
 }
 
 /// A claim of `claim_next` is worth as much as one by id.
 pub async fn a_claim_by_time_can_start_and_finish(store: Arc<dyn Store>) {
     store.accept(vec![job(1)]).await.unwrap();
-    let (given, claim) = store.claim_next(at(100), 1).await.unwrap().pop().unwrap();
+    let Claimed { job: given, claim, state, earlier } =
+        store.claim_next(at(100), 1).await.unwrap().pop().unwrap();
     assert_eq!((given, claim), (job(1), Claim { id: id(1), attempt: 1 }));
-    assert_eq!(store.job(id(1)).await.unwrap(), Some((job(1), JobState::Claimed, 1)));
-    store.start(claim).await.unwrap();
-    store.finish(claim, record(1).into(), Vec::new()).await.unwrap();
+    assert_eq!((state, earlier), (JobState::Accepted, Vec::new()));
+    assert_eq!(store.job(id(1)).await.unwrap(), status(job(1), JobState::Claimed, 1));
+    store.start(claim, Vec::new()).await.unwrap();
+    store.finish(claim, record(1).into(), FollowUp::default()).await.unwrap();
     assert_eq!(store.pending().await.unwrap(), 0);
 }
 
@@ -215,24 +217,24 @@ pub async fn concurrent_claims_share_no_job(store: Arc<dyn Store>) {
 pub async fn retry_puts_a_job_back_until_its_time(store: Arc<dyn Store>) {
     store.accept(vec![job(1), job(2)]).await.unwrap();
     let claim = store.claim(id(1)).await.unwrap();
-    store.start(claim).await.unwrap();
-    store.retry(claim, at(60)).await.unwrap();
+    store.start(claim, Vec::new()).await.unwrap();
+    store.retry(claim, at(60), Vec::new()).await.unwrap();
     let put_back = Job { not_before: at(60), ..job(1) };
-    assert_eq!(store.job(id(1)).await.unwrap(), Some((put_back.clone(), JobState::Accepted, 1)));
+    assert_eq!(store.job(id(1)).await.unwrap(), status(put_back.clone(), JobState::Accepted, 1));
     assert_eq!(claimed(&*store, 59, 10).await, [2]);
-    let again = store.claim_next(at(60), 10).await.unwrap();
-    assert_eq!(again, [(put_back, Claim { id: id(1), attempt: 2 })]);
+    let again = store.claim_next(at(60), 10).await.unwrap().pop().unwrap();
+    assert_eq!((again.job, again.claim), (put_back, Claim { id: id(1), attempt: 2 }));
 }
 
 /// Who put a job back has no claim on it any more.
 pub async fn retry_ends_the_claim(store: Arc<dyn Store>) {
     store.accept(vec![job(1)]).await.unwrap();
     let claim = store.claim(id(1)).await.unwrap();
-    store.retry(claim, at(5)).await.unwrap();
+    store.retry(claim, at(5), Vec::new()).await.unwrap();
     let conflict = Some(ErrorKind::Conflict);
-    assert_eq!(refused(store.start(claim).await), conflict);
-    assert_eq!(refused(store.retry(claim, at(6)).await), conflict);
-    assert_eq!(refused(store.finish(claim, record(1).into(), Vec::new()).await), conflict);
+    assert_eq!(refused(store.start(claim, Vec::new()).await), conflict);
+    assert_eq!(refused(store.retry(claim, at(6), Vec::new()).await), conflict);
+    assert_eq!(refused(store.finish(claim, record(1).into(), FollowUp::default()).await), conflict);
     assert_eq!(store.activation(id(1)).await.unwrap(), None);
     assert_eq!(claimed(&*store, 5, 1).await, [1]);
 }
@@ -240,5 +242,5 @@ pub async fn retry_ends_the_claim(store: Arc<dyn Store>) {
 /// The numbers of the jobs that `claim_next` gives.
 async fn claimed(store: &dyn Store, seconds: u64, limit: usize) -> Vec<u64> {
     let jobs = store.claim_next(at(seconds), limit).await.unwrap();
-    jobs.iter().map(|(job, _)| number(job.id)).collect()
+    jobs.iter().map(|claimed| number(claimed.job.id)).collect()
 }

@@ -29,7 +29,7 @@ pub async fn an_unknown_activation_is_none(store: Arc<dyn Store>) {
 pub async fn a_record_is_kept_once(store: Arc<dyn Store>) {
     keep(&*store, [record(1)]).await;
     let second = Activation::from(Record { billed_ms: 77, start: at(9), ..record(1) });
-    assert_eq!(refused(store.append(second, vec![job(2)]).await), Some(ErrorKind::AlreadyExists));
+    assert_eq!(refused(store.append(second, vec![job(2)].into()).await), Some(ErrorKind::AlreadyExists));
     assert_eq!(store.activation(id(1)).await.unwrap(), Some(record(1).into()));
     assert_eq!(store.activations(&ActivationQuery::default()).await.unwrap(), [record(1).into()]);
     assert_eq!(store.pending().await.unwrap(), 0);
@@ -41,9 +41,9 @@ pub async fn concurrent_appends_of_one_id_keep_one(store: Arc<dyn Store>) {
         .map(|task| {
             let store = Arc::clone(&store);
             let record = Record { billed_ms: task, ..record(1) };
-            tokio::spawn(
-                async move { store.append(record.into(), vec![job(10 + task)]).await.map(|()| task) },
-            )
+            tokio::spawn(async move {
+                store.append(record.into(), vec![job(10 + task)].into()).await.map(|()| task)
+            })
         })
         .collect();
     let mut winners = Vec::new();
@@ -170,10 +170,10 @@ pub async fn conditions_combine(store: Arc<dyn Store>) {
 
 /// A record and the jobs that follow from it are kept in one step.
 pub async fn append_accepts_follow_up_jobs(store: Arc<dyn Store>) {
-    store.append(record(1).into(), vec![job(2), job(3)]).await.unwrap();
+    store.append(record(1).into(), vec![job(2), job(3)].into()).await.unwrap();
     assert_eq!(store.pending().await.unwrap(), 2);
     let due = store.claim_next(at(100), 10).await.unwrap();
-    assert_eq!(due.iter().map(|(job, _)| number(job.id)).collect::<Vec<_>>(), [2, 3]);
+    assert_eq!(due.iter().map(|due| number(due.job.id)).collect::<Vec<_>>(), [2, 3]);
     assert!(store.activation(id(1)).await.unwrap().is_some());
 }
 
@@ -183,12 +183,15 @@ pub async fn append_takes_all_follow_up_jobs_or_nothing(store: Arc<dyn Store>) {
     keep(&*store, [record(4)]).await;
     for known in [3, 4, 1] {
         let follow_up = vec![job(2), job(known)];
-        assert_eq!(refused(store.append(record(1).into(), follow_up).await), Some(ErrorKind::AlreadyExists));
+        assert_eq!(
+            refused(store.append(record(1).into(), follow_up.into()).await),
+            Some(ErrorKind::AlreadyExists)
+        );
         assert_eq!(store.activation(id(1)).await.unwrap(), None, "with job {known}");
         assert_eq!(store.job(id(2)).await.unwrap(), None, "with job {known}");
     }
     assert_eq!(store.pending().await.unwrap(), 1);
-    store.append(record(1).into(), vec![job(2)]).await.unwrap();
+    store.append(record(1).into(), vec![job(2)].into()).await.unwrap();
 }
 
 fn query(set: impl FnOnce(&mut ActivationQuery)) -> ActivationQuery {

@@ -6,6 +6,7 @@ mod records;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,8 +16,11 @@ use async_trait::async_trait;
 use self::entities::Entities;
 use self::queue::Queue;
 use self::records::Records;
-use super::{ActivationQuery, Claim, Entity, EntityKind, Expect, Job, JobState, Revision, Store};
-use crate::activation::{Activation, ActivationId};
+use super::{
+    ActivationQuery, Claim, Claimed, DeadLetter, Entity, EntityKind, Expect, FollowUp, Job, JobStatus,
+    Revision, Store,
+};
+use crate::activation::{Activation, ActivationId, Attempt};
 use crate::error::{Error, ErrorKind};
 use crate::name::EntityName;
 use crate::units::Timestamp;
@@ -46,6 +50,7 @@ pub struct MemoryStore {
     entities: Mutex<Entities>,
     /// Locked before any shard of the records.
     queue: Mutex<Queue>,
+    schedules: Mutex<BTreeMap<EntityName, Timestamp>>,
     max_records: usize,
     max_age: Duration,
     max_jobs: usize,
@@ -67,6 +72,7 @@ impl MemoryStore {
             records: Records::new(Self::DEFAULT_MAX_RECORDS, Self::DEFAULT_MAX_AGE),
             entities: Mutex::default(),
             queue: Mutex::default(),
+            schedules: Mutex::default(),
             max_records: Self::DEFAULT_MAX_RECORDS,
             max_age: Self::DEFAULT_MAX_AGE,
             max_jobs: Self::DEFAULT_MAX_JOBS,
@@ -97,20 +103,51 @@ impl MemoryStore {
     }
 
     /// Ends a job, and keeps it as a dead letter if `bury` says so.
-    fn end(&self, claim: Claim, record: Activation, follow_up: Vec<Job>, bury: bool) -> Result<(), Error> {
+    fn end(&self, claim: Claim, record: Activation, follow_up: FollowUp, bury: bool) -> Result<(), Error> {
         let mut queue = lock(&self.queue);
         queue.check_claim(claim)?;
         if record.id != claim.id {
             let text = format!("the record is of activation {}, not of job {}", record.id, claim.id);
             return Err(Error::new(ErrorKind::InvalidArgument, text));
         }
-        queue.check_new(&follow_up, |id| self.records.contains(id))?;
-        self.records.append(record.clone())?;
+        self.write(&mut queue, record.clone(), follow_up)?;
         let job = queue.remove(claim.id);
         if let Some(job) = job.filter(|_| bury) {
-            queue.bury(job, record, self.max_records);
+            queue.bury(DeadLetter { job, record }, self.max_records);
         }
-        queue.add(follow_up);
+        Ok(())
+    }
+
+    /// Keeps a record and what follows from it, all or nothing.
+    fn write(&self, queue: &mut Queue, record: Activation, follow_up: FollowUp) -> Result<(), Error> {
+        let FollowUp { jobs, records } = follow_up;
+        let mut ids: Vec<_> = records.iter().map(|record| record.id).collect();
+        ids.push(record.id);
+        ids.sort_unstable();
+        let twice = ids.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0]);
+        let known =
+            records.iter().map(|record| record.id).find(|id| queue.has(*id) || self.records.contains(*id));
+        if let Some(id) = twice.or(known) {
+            return Err(records::taken(id));
+        }
+        queue.check_new(&jobs, |id| ids.binary_search(&id).is_ok() || self.records.contains(id))?;
+        self.records.append(record)?;
+        for record in records {
+            // Refused only if another thread appended it this very moment: then it is there.
+            let _ = self.records.append(record);
+        }
+        queue.add(jobs);
+        Ok(())
+    }
+
+    /// Refuses jobs that are known, or too many.
+    fn check_room(&self, queue: &Queue, jobs: &[Job]) -> Result<(), Error> {
+        queue.check_new(jobs, |id| self.records.contains(id))?;
+        let (held, max) = (queue.len(), self.max_jobs);
+        if jobs.len() > max.saturating_sub(held) {
+            let text = format!("the queue holds {held} of {max} jobs, {} more do not fit", jobs.len());
+            return Err(Error::new(ErrorKind::Overloaded, text));
+        }
         Ok(())
     }
 }
@@ -137,16 +174,11 @@ impl Store for MemoryStore {
         false
     }
 
-    async fn append(&self, record: Activation, follow_up: Vec<Job>) -> Result<(), Error> {
+    async fn append(&self, record: Activation, follow_up: FollowUp) -> Result<(), Error> {
         if follow_up.is_empty() {
             return self.records.append(record);
         }
-        let mut queue = lock(&self.queue);
-        let id = record.id;
-        queue.check_new(&follow_up, |job| job == id || self.records.contains(job))?;
-        self.records.append(record)?;
-        queue.add(follow_up);
-        Ok(())
+        self.write(&mut lock(&self.queue), record, follow_up)
     }
 
     async fn activation(&self, id: ActivationId) -> Result<Option<Activation>, Error> {
@@ -179,50 +211,94 @@ impl Store for MemoryStore {
 
     async fn accept(&self, jobs: Vec<Job>) -> Result<(), Error> {
         let mut queue = lock(&self.queue);
-        queue.check_new(&jobs, |id| self.records.contains(id))?;
-        let (held, max) = (queue.len(), self.max_jobs);
-        if jobs.len() > max.saturating_sub(held) {
-            let text = format!("the queue holds {held} of {max} jobs, {} more do not fit", jobs.len());
-            return Err(Error::new(ErrorKind::Overloaded, text));
-        }
+        self.check_room(&queue, &jobs)?;
         queue.add(jobs);
         Ok(())
+    }
+
+    async fn begin(&self, job: Job, started: bool) -> Result<Claim, Error> {
+        let mut queue = lock(&self.queue);
+        self.check_room(&queue, std::slice::from_ref(&job))?;
+        Ok(queue.begin(job, started))
+    }
+
+    async fn keyed(&self, key: &str, now: Timestamp) -> Result<Option<ActivationId>, Error> {
+        Ok(lock(&self.queue).keyed(key, now))
     }
 
     async fn claim(&self, id: ActivationId) -> Result<Claim, Error> {
         lock(&self.queue).claim(id)
     }
 
-    async fn claim_next(&self, now: Timestamp, limit: usize) -> Result<Vec<(Job, Claim)>, Error> {
+    async fn claim_next(&self, now: Timestamp, limit: usize) -> Result<Vec<Claimed>, Error> {
         Ok(lock(&self.queue).claim_next(now, limit))
     }
 
-    async fn start(&self, claim: Claim) -> Result<(), Error> {
-        lock(&self.queue).start(claim)
+    async fn next_due(&self) -> Result<Option<Timestamp>, Error> {
+        Ok(lock(&self.queue).next_due())
     }
 
-    async fn retry(&self, claim: Claim, not_before: Timestamp) -> Result<(), Error> {
-        lock(&self.queue).retry(claim, not_before)
+    async fn take_over(&self) -> Result<u64, Error> {
+        Ok(lock(&self.queue).take_over())
     }
 
-    async fn finish(&self, claim: Claim, record: Activation, follow_up: Vec<Job>) -> Result<(), Error> {
+    async fn start(&self, claim: Claim, earlier: Vec<Attempt>) -> Result<(), Error> {
+        lock(&self.queue).start(claim, earlier)
+    }
+
+    async fn retry(&self, claim: Claim, not_before: Timestamp, earlier: Vec<Attempt>) -> Result<(), Error> {
+        lock(&self.queue).retry(claim, not_before, earlier)
+    }
+
+    async fn finish(&self, claim: Claim, record: Activation, follow_up: FollowUp) -> Result<(), Error> {
         self.end(claim, record, follow_up, false)
     }
 
-    async fn dead_letter(&self, claim: Claim, record: Activation, follow_up: Vec<Job>) -> Result<(), Error> {
+    async fn dead_letter(&self, claim: Claim, record: Activation, follow_up: FollowUp) -> Result<(), Error> {
         self.end(claim, record, follow_up, true)
     }
 
-    async fn dead_letters(&self, limit: usize) -> Result<Vec<(Job, Activation)>, Error> {
-        Ok(lock(&self.queue).dead(limit))
+    async fn dead_letters(&self, query: &ActivationQuery) -> Result<Vec<DeadLetter>, Error> {
+        Ok(lock(&self.queue).dead(query))
     }
 
-    async fn job(&self, id: ActivationId) -> Result<Option<(Job, JobState, u32)>, Error> {
+    async fn find_dead_letter(&self, id: ActivationId) -> Result<Option<DeadLetter>, Error> {
+        Ok(lock(&self.queue).find_dead(id).cloned())
+    }
+
+    async fn redrive(&self, id: ActivationId, job: Job) -> Result<(), Error> {
+        let mut queue = lock(&self.queue);
+        queue.find_dead(id).ok_or_else(|| queue::no_dead_letter(id))?;
+        self.check_room(&queue, std::slice::from_ref(&job))?;
+        queue.drop_dead(id)?;
+        queue.add(vec![job]);
+        Ok(())
+    }
+
+    async fn drop_dead_letter(&self, id: ActivationId) -> Result<(), Error> {
+        lock(&self.queue).drop_dead(id)
+    }
+
+    async fn job(&self, id: ActivationId) -> Result<Option<JobStatus>, Error> {
         Ok(lock(&self.queue).find(id))
     }
 
     async fn pending(&self) -> Result<u64, Error> {
         Ok(lock(&self.queue).len() as u64)
+    }
+
+    async fn schedules(&self) -> Result<Vec<(EntityName, Timestamp)>, Error> {
+        Ok(lock(&self.schedules).iter().map(|(name, position)| (name.clone(), *position)).collect())
+    }
+
+    async fn put_schedule(&self, name: &EntityName, position: Timestamp) -> Result<(), Error> {
+        lock(&self.schedules).insert(name.clone(), position);
+        Ok(())
+    }
+
+    async fn delete_schedule(&self, name: &EntityName) -> Result<(), Error> {
+        lock(&self.schedules).remove(name);
+        Ok(())
     }
 }
 

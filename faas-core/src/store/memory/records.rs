@@ -274,10 +274,7 @@ impl Ord for Kept {
 }
 
 fn matches(kept: &Kept, query: &ActivationQuery) -> bool {
-    query.since.is_none_or(|since| kept.start >= since)
-        && query.upto.is_none_or(|upto| kept.start <= upto)
-        && query.namespace.as_deref().is_none_or(|namespace| kept.record.namespace() == namespace)
-        && query.name.as_deref().is_none_or(|name| kept.record.action().path() == name)
+    query.is_within(kept.start) && query.is_about(&kept.record)
 }
 
 fn shard_of(id: ActivationId) -> usize {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::activation::{ActionRevision, ActivationKind, Record, Times, Usage, Version};
+use crate::activation::{ActionRevision, ActivationKind, Record, Version};
 use crate::outcome::Outcome;
 use crate::payload::Payload;
 use crate::store::{SHARD_BITS, Work};
@@ -21,22 +21,8 @@ fn record_in(shard: u128, number: u64) -> Activation {
         backend: "local".into(),
     };
     let at = Timestamp::from_nanos(number * SECOND);
-    Activation::from(Record {
-        id: ActivationId::new(at, u128::from(number) << SHARD_BITS | shard),
-        invoker: None,
-        revision: Arc::new(revision),
-        start_kind: None,
-        start: at,
-        end: at,
-        times: Times::default(),
-        billed_ms: 0,
-        usage: Usage::default(),
-        usage_known: true,
-        attempts: 1,
-        cause: None,
-        outcome: Outcome::success(Payload::empty()),
-        logs: Vec::new(),
-    })
+    let id = ActivationId::new(at, u128::from(number) << SHARD_BITS | shard);
+    Activation::from(Record::without_run(id, Arc::new(revision), at, Outcome::success(Payload::empty())))
 }
 
 fn job(number: u64) -> Job {
@@ -46,9 +32,11 @@ fn job(number: u64) -> Job {
         payload: Payload::empty(),
         invoker: None,
         cause: None,
+        rule: None,
         depth: 0,
         accepted: Timestamp::default(),
         not_before: Timestamp::default(),
+        key: None,
     }
 }
 
@@ -61,7 +49,7 @@ async fn seconds(store: &MemoryStore) -> Vec<u64> {
 async fn a_small_store_keeps_exactly_the_newest_records_whatever_their_shard() {
     let store = MemoryStore::new().with_max_records(100).with_max_age(Duration::MAX);
     for number in 0..1_000 {
-        store.append(record_in(u128::from(number) * 7, number), Vec::new()).await.unwrap();
+        store.append(record_in(u128::from(number) * 7, number), FollowUp::default()).await.unwrap();
         assert_eq!(store.count_activations(&ActivationQuery::default()).await.unwrap(), 100.min(number + 1));
     }
     assert_eq!(seconds(&store).await, (900..1_000).rev().collect::<Vec<_>>());
@@ -72,7 +60,7 @@ async fn a_small_store_keeps_exactly_the_newest_records_whatever_their_shard() {
 #[tokio::test]
 async fn a_store_that_keeps_nothing_still_answers() {
     let store = MemoryStore::new().with_max_records(0);
-    store.append(record_in(0, 1), Vec::new()).await.unwrap();
+    store.append(record_in(0, 1), FollowUp::default()).await.unwrap();
     assert!(seconds(&store).await.is_empty());
 }
 
@@ -81,7 +69,7 @@ async fn one_shard_alone_keeps_the_newest_of_the_bound() {
     let max = 10_240;
     let store = MemoryStore::new().with_max_records(max).with_max_age(Duration::MAX);
     for number in 0..3 * max as u64 {
-        store.append(record_in(5, number), Vec::new()).await.unwrap();
+        store.append(record_in(5, number), FollowUp::default()).await.unwrap();
     }
     let kept = seconds(&store).await;
     assert!((max..max + 10).contains(&kept.len()), "{}", kept.len());
@@ -97,7 +85,7 @@ async fn uneven_shards_keep_15_of_16_and_never_more_than_18_of_16() {
     for number in 0..total {
         // Most go to a few shards; some shards get a record now and then only.
         let shard = u128::from(rng.u8(0..64).min(rng.u8(0..64)).min(rng.u8(0..64)));
-        store.append(record_in(shard, number), Vec::new()).await.unwrap();
+        store.append(record_in(shard, number), FollowUp::default()).await.unwrap();
         if number % 512 == 0 {
             let kept = store.count_activations(&ActivationQuery::default()).await.unwrap();
             assert!(kept <= u64::from(max + max / 8), "{kept} after {number}");
@@ -113,13 +101,13 @@ async fn uneven_shards_keep_15_of_16_and_never_more_than_18_of_16() {
 async fn records_are_dropped_when_a_newer_one_ends_too_long_after_them() {
     let store = MemoryStore::new().with_max_age(Duration::from_secs(16));
     for number in 0..100 {
-        store.append(record_in(u128::from(number), number), Vec::new()).await.unwrap();
+        store.append(record_in(u128::from(number), number), FollowUp::default()).await.unwrap();
     }
     assert_eq!(seconds(&store).await, (83..100).rev().collect::<Vec<_>>());
-    store.append(record_in(0, 1_000), Vec::new()).await.unwrap();
+    store.append(record_in(0, 1_000), FollowUp::default()).await.unwrap();
     assert_eq!(seconds(&store).await, [1_000]);
     // A clock that jumps back makes nothing old.
-    store.append(record_in(0, 500), Vec::new()).await.unwrap();
+    store.append(record_in(0, 500), FollowUp::default()).await.unwrap();
     assert_eq!(seconds(&store).await, [1_000, 500]);
 }
 
@@ -127,10 +115,13 @@ async fn records_are_dropped_when_a_newer_one_ends_too_long_after_them() {
 async fn an_id_whose_record_was_dropped_is_new_again() {
     let store = MemoryStore::new().with_max_records(1);
     let first = record_in(0, 1);
-    store.append(first.clone(), Vec::new()).await.unwrap();
-    assert_eq!(store.append(first.clone(), Vec::new()).await.unwrap_err().kind(), ErrorKind::AlreadyExists);
-    store.append(record_in(0, 2), Vec::new()).await.unwrap();
-    store.append(first, Vec::new()).await.unwrap();
+    store.append(first.clone(), FollowUp::default()).await.unwrap();
+    assert_eq!(
+        store.append(first.clone(), FollowUp::default()).await.unwrap_err().kind(),
+        ErrorKind::AlreadyExists
+    );
+    store.append(record_in(0, 2), FollowUp::default()).await.unwrap();
+    store.append(first, FollowUp::default()).await.unwrap();
     assert_eq!(seconds(&store).await, [1]);
 }
 
@@ -142,7 +133,7 @@ async fn a_full_queue_refuses_new_work_but_takes_what_follows_from_old() {
     assert_eq!((error.kind(), error.is_temporary()), (ErrorKind::Overloaded, true));
     assert!(error.to_string().contains("1 of 2 jobs, 2 more"), "{error}");
     store.accept(vec![job(2)]).await.unwrap();
-    store.append(record_in(0, 9), vec![job(3), job(4)]).await.unwrap();
+    store.append(record_in(0, 9), vec![job(3), job(4)].into()).await.unwrap();
     assert_eq!(store.pending().await.unwrap(), 4);
 }
 
@@ -153,11 +144,11 @@ async fn dead_letters_are_bounded_too() {
         let record = record_in(0, number);
         store.accept(vec![Job { id: record.id, ..job(0) }]).await.unwrap();
         let claim = store.claim(record.id).await.unwrap();
-        store.dead_letter(claim, record, Vec::new()).await.unwrap();
+        store.dead_letter(claim, record, FollowUp::default()).await.unwrap();
     }
-    let ids = |dead: Vec<(Job, Activation)>| dead.iter().map(|(job, _)| job.id).collect::<Vec<_>>();
+    let ids = |dead: Vec<DeadLetter>| dead.iter().map(|letter| letter.job.id).collect::<Vec<_>>();
     let expected = [record_in(0, 2).id, record_in(0, 3).id];
-    assert_eq!(ids(store.dead_letters(10).await.unwrap()), expected);
+    assert_eq!(ids(store.dead_letters(&ActivationQuery::default()).await.unwrap()), expected);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -169,7 +160,7 @@ async fn appends_of_many_threads_are_all_there() {
             tokio::spawn(async move {
                 for number in 0..5_000 {
                     let number = number * 4 + task;
-                    store.append(record_in(u128::from(task), number), Vec::new()).await.unwrap();
+                    store.append(record_in(u128::from(task), number), FollowUp::default()).await.unwrap();
                 }
             })
         })
@@ -185,10 +176,10 @@ async fn a_shard_that_fell_silent_makes_room_for_the_others() {
     let max = 2_048;
     let store = MemoryStore::new().with_max_records(max).with_max_age(Duration::MAX);
     for number in 0..max as u64 {
-        store.append(record_in(1, number), Vec::new()).await.unwrap();
+        store.append(record_in(1, number), FollowUp::default()).await.unwrap();
     }
     for number in max as u64..3 * max as u64 {
-        store.append(record_in(2, number), Vec::new()).await.unwrap();
+        store.append(record_in(2, number), FollowUp::default()).await.unwrap();
     }
     let kept = seconds(&store).await;
     assert!(kept.len() <= max + max / 8, "{}", kept.len());
