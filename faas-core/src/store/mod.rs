@@ -141,7 +141,8 @@ pub struct Entity {
 ///   key's time is over: `keyed` tells which. Jobs of one call with the same key are refused as well.
 /// - `begin` is `accept`, `claim` and, where asked for, `start` of one job in one step.
 /// - `claim` gives the next attempt number. A job that is claimed or started can be claimed again (its owner
-///   is lost); the earlier claim is then fenced off: its `start`, `retry` and `finish` are `Conflict`.
+///   is lost); the earlier claim is then fenced off: its `start`, `retry` and `finish` are `Conflict`. A job that was
+///   started or lost counts as started under its new claim, so that an owner who is lost in turn hides no attempt.
 /// - `claim_next` gives jobs whose time has come, only those that nobody has claimed. Namespaces take turns, one job
 ///   each; within a namespace they come by `not_before`, then `accepted`, then id.
 /// - `next_due` is when the first job that nobody has claimed may run, whether that is over or to come.

@@ -64,9 +64,25 @@ pub async fn a_lost_job_is_claimed_with_its_past(store: Arc<dyn Store>) {
         store.claim_next(at(100), 10).await.unwrap().pop().unwrap();
     assert_eq!((given, state, earlier), (job(1), JobState::Lost, vec![attempt(1)]));
     assert_eq!(claim.attempt, 2);
-    let again = JobStatus { job: job(1), state: JobState::Claimed, attempt: 2, earlier: vec![attempt(1)] };
+    let again = JobStatus { job: job(1), state: JobState::Started, attempt: 2, earlier: vec![attempt(1)] };
     assert_eq!(store.job(id(1)).await.unwrap(), Some(again));
     store.finish(claim, record(1).into(), FollowUp::default()).await.unwrap();
+}
+
+/// Who claims a lost job and is lost too, before anything was told of it, hides no attempt.
+pub async fn a_lost_job_that_is_only_claimed_stays_lost(store: Arc<dyn Store>) {
+    store.begin(job(1), true).await.unwrap();
+    for attempt in 2..=3 {
+        store.take_over().await.unwrap();
+        assert_eq!(store.job(id(1)).await.unwrap(), status(job(1), JobState::Lost, attempt - 1));
+        let claimed = store.claim_next(at(100), 1).await.unwrap().pop().unwrap();
+        assert_eq!((claimed.state, claimed.claim.attempt), (JobState::Lost, attempt));
+    }
+    store.take_over().await.unwrap();
+    let claim = store.claim(id(1)).await.unwrap();
+    store.retry(claim, at(5), vec![attempt(1)]).await.unwrap();
+    let claimed = store.claim_next(at(5), 1).await.unwrap().pop().unwrap();
+    assert_eq!((claimed.state, claimed.earlier), (JobState::Accepted, vec![attempt(1)]));
 }
 
 /// A start may be told again by whoever holds the claim; the last one says what the earlier attempts were.

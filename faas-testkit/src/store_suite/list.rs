@@ -79,6 +79,7 @@ macro_rules! store_behaviours {
                 a_known_job_is_not_begun,
                 take_over_ends_every_claim,
                 a_lost_job_is_claimed_with_its_past,
+                a_lost_job_that_is_only_claimed_stays_lost,
                 a_start_may_be_repeated,
                 retry_keeps_what_the_attempts_were,
                 the_next_time_is_that_of_the_first_unclaimed_job,

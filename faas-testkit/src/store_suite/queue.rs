@@ -93,7 +93,7 @@ pub async fn a_started_job_can_be_claimed_again(store: Arc<dyn Store>) {
     store.start(lost, Vec::new()).await.unwrap();
     let claim = store.claim(id(1)).await.unwrap();
     assert_eq!(claim.attempt, 2);
-    assert_eq!(store.job(id(1)).await.unwrap(), status(job(1), JobState::Claimed, 2));
+    assert_eq!(store.job(id(1)).await.unwrap(), status(job(1), JobState::Started, 2));
     store.start(claim, Vec::new()).await.unwrap();
     store.finish(claim, record(1).into(), FollowUp::default()).await.unwrap();
 }

@@ -226,7 +226,11 @@ impl Queue {
 /// The next claim of a job.
 fn claim(status: &mut JobStatus) -> Claim {
     status.attempt = status.attempt.saturating_add(1);
-    status.state = JobState::Claimed;
+    // Until `start` or `retry` tells of the attempt that was lost, only the state does.
+    status.state = match status.state {
+        JobState::Accepted | JobState::Claimed => JobState::Claimed,
+        JobState::Started | JobState::Lost => JobState::Started,
+    };
     Claim { id: status.job.id, attempt: status.attempt }
 }
 
