@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::error::BoxError;
+use crate::error::{BoxError, Error, ErrorKind};
 use crate::payload::{self, Payload};
 
 /// How an activation ended, as one of four classes. Source: OpenWhisk's status codes 0 to 3.
@@ -89,6 +89,20 @@ impl Outcome {
         Self::failed(Status::InternalError, Value::String(message.into()))
     }
 
+    /// The outcome that a store kept as its class and its result.
+    ///
+    /// # Errors
+    /// `InvalidArgument` when it is a failure whose result has no field `error`.
+    pub fn restored(status: Status, result: Payload) -> Result<Self, Error> {
+        let is_failure = || result.to_value().get("error").is_some();
+        if status == Status::Success || is_failure() {
+            return Ok(Self { status, result });
+        }
+        let text =
+            format!("the result of a failure has a field `error`, which that of a kept {status} has not");
+        Err(Error::new(ErrorKind::InvalidArgument, text))
+    }
+
     fn failed(status: Status, error: Value) -> Self {
         let result = Payload::from_value(&json!({ "error": error }))
             .or_else(|error| Payload::from_value(&json!({ "error": error.message() })))
@@ -148,14 +162,14 @@ impl Outcome {
 
     /// The failure of that class whose result a guest encoded: an object with the field `error`.
     #[cfg(any(feature = "guest-http", feature = "lambda-wire"))]
-    pub(crate) fn from_failure(status: Status, result: Bytes) -> Result<Self, crate::error::Error> {
+    pub(crate) fn from_failure(status: Status, result: Bytes) -> Result<Self, Error> {
         match Payload::from_json(result)?.to_value() {
             Value::Object(mut fields) if fields.contains_key("error") => {
                 Ok(Self::failed(status, fields.remove("error").unwrap_or_default()))
             }
             _ => {
                 let text = "the result of a failure has no field `error`";
-                Err(crate::error::Error::new(crate::error::ErrorKind::InvalidArgument, text))
+                Err(Error::new(ErrorKind::InvalidArgument, text))
             }
         }
     }
@@ -323,6 +337,18 @@ mod tests {
 
     fn reply(text: &str) -> Outcome {
         Outcome::from_reply(text.as_bytes().to_vec(), MAX_RESULT)
+    }
+
+    #[test]
+    fn an_outcome_is_restored_byte_by_byte_and_a_failure_without_error_is_refused() {
+        for text in [r#"{"b":1,"a":0.1}"#, r#"{"error":{"b":1,"a":12345678901234567890123}}"#] {
+            let result = Payload::from_json(text.as_bytes().to_vec()).unwrap();
+            let restored = Outcome::restored(Status::Success, result.clone()).unwrap();
+            assert_eq!(restored, Outcome::success(result.clone()));
+            let failure = Outcome::restored(Status::DeveloperError, result);
+            assert_eq!(failure.is_ok(), text.contains("error"), "{text}");
+            assert!(failure.is_err() || failure.unwrap().result().as_str() == text);
+        }
     }
 
     #[test]
