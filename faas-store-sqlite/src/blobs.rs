@@ -1,0 +1,257 @@
+//! Large parts of rows, in files that are named by their digest.
+//!
+//! A file is complete and on disk before the row that refers to it: written under another name, synced, renamed, and
+//! its folder synced. While a caller has a [`Pin`] on a digest nobody removes the file; files that no row refers to and
+//! nobody has pinned are removed by [`Blobs::remove_unless`], which looks while it holds the lock of the pins.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use faas_core::Error;
+use sha2::{Digest as _, Sha256};
+
+use crate::error::{damaged, file};
+use crate::health::Health;
+
+/// SHA-256 of a file's content.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Digest([u8; Self::LEN]);
+
+impl Digest {
+    pub(crate) const LEN: usize = 32;
+
+    pub(crate) fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+
+    pub(crate) fn from_slice(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The digest that is this file name.
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        let mut bytes = [0; Self::LEN];
+        if name.len() != 2 * Self::LEN || !name.is_ascii() {
+            return None;
+        }
+        for (byte, at) in bytes.iter_mut().zip((0..).step_by(2)) {
+            *byte = u8::from_str_radix(&name[at..at + 2], 16).ok()?;
+        }
+        Some(Self(bytes))
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// The files of one store; a cheap handle.
+#[derive(Clone, Debug)]
+pub(crate) struct Blobs(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    folder: PathBuf,
+    health: Arc<Health>,
+    pins: Mutex<Pins>,
+    /// Numbers the names under which files are written.
+    next: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Pins {
+    by_digest: HashMap<Digest, usize>,
+    /// How many want every file to stay.
+    all: usize,
+}
+
+/// As long as it lives, the file stays.
+#[derive(Debug)]
+pub(crate) struct Pin {
+    digest: Digest,
+    blobs: Blobs,
+}
+
+impl Pin {
+    pub(crate) fn digest(&self) -> Digest {
+        self.digest
+    }
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        let mut pins = self.blobs.pins();
+        if let Some(count) = pins.by_digest.get_mut(&self.digest) {
+            *count -= 1;
+            if *count == 0 {
+                pins.by_digest.remove(&self.digest);
+            }
+        }
+    }
+}
+
+/// As long as it lives, all files stay.
+#[derive(Debug)]
+pub(crate) struct PinAll(Blobs);
+
+impl Drop for PinAll {
+    fn drop(&mut self) {
+        self.0.pins().all -= 1;
+    }
+}
+
+/// What became of a file that was to be removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Removal {
+    Gone,
+    /// A row refers to it again.
+    Used,
+    /// Somebody has pinned it: later, perhaps.
+    Pinned,
+}
+
+/// What the names begin with under which files are written.
+const UNFINISHED: &str = "unfinished-";
+
+impl Blobs {
+    /// The files in `folder`, which is made; what an earlier process did not finish is removed.
+    pub(crate) fn open(folder: PathBuf, health: Arc<Health>) -> Result<Self, Error> {
+        match fs::create_dir(&folder) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(file("make the folder", &folder, error));
+            }
+            _ => {}
+        }
+        let inner = Inner { folder, health, pins: Mutex::default(), next: AtomicU64::new(0) };
+        let blobs = Self(Arc::new(inner));
+        for name in blobs.names()? {
+            if name.starts_with(UNFINISHED) {
+                let path = blobs.0.folder.join(name);
+                fs::remove_file(&path).map_err(|error| file("remove", &path, error))?;
+            }
+        }
+        Ok(blobs)
+    }
+
+    pub(crate) fn path(&self, digest: Digest) -> PathBuf {
+        self.0.folder.join(digest.to_string())
+    }
+
+    /// Keeps bytes; when it returns they are on disk.
+    pub(crate) fn put(&self, bytes: &[u8]) -> Result<Pin, Error> {
+        self.0.health.check()?;
+        let digest = Digest::of(bytes);
+        *self.pins().by_digest.entry(digest).or_default() += 1;
+        let pin = Pin { digest, blobs: self.clone() };
+        let path = self.path(digest);
+        if fs::read(&path).is_ok_and(|found| found == bytes) {
+            return Ok(pin);
+        }
+        let number = self.0.next.fetch_add(1, Relaxed);
+        let unfinished = self.0.folder.join(format!("{UNFINISHED}{number}"));
+        self.write(&unfinished, &path, bytes).inspect_err(|_| {
+            // The next start would remove it too.
+            let _ = fs::remove_file(&unfinished);
+        })?;
+        Ok(pin)
+    }
+
+    fn write(&self, unfinished: &Path, path: &Path, bytes: &[u8]) -> Result<(), Error> {
+        let mut out = File::create(unfinished).map_err(|error| file("make", unfinished, error))?;
+        out.write_all(bytes).map_err(|error| file("write", unfinished, error))?;
+        out.sync_all().map_err(|error| self.unsynced(unfinished, error))?;
+        fs::rename(unfinished, path).map_err(|error| file("rename to", path, error))?;
+        sync_folder(&self.0.folder).map_err(|error| self.unsynced(&self.0.folder, error))
+    }
+
+    /// A sync that failed for want of room may be tried again with another file; any other ends all writing.
+    fn unsynced(&self, path: &Path, error: io::Error) -> Error {
+        if !matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+            self.0.health.fail(&format!("{} could not be synced: {error}", path.display()));
+        }
+        file("sync", path, error)
+    }
+
+    /// The bytes of that digest.
+    pub(crate) fn read(&self, digest: Digest, length: usize) -> Result<Bytes, Error> {
+        let path = self.path(digest);
+        let mut bytes = Vec::with_capacity(length.min(1 << 24));
+        let most = u64::try_from(length).unwrap_or(u64::MAX).saturating_add(1);
+        let read = File::open(&path).and_then(|file| file.take(most).read_to_end(&mut bytes));
+        match read {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(damaged(format!("the file {} is missing, which a row refers to", path.display())))
+            }
+            Err(error) => Err(file("read", &path, error)),
+            Ok(_) if Digest::of(&bytes) == digest => Ok(bytes.into()),
+            Ok(_) => Err(damaged(format!("the file {} is damaged: it has another digest", path.display()))),
+        }
+    }
+
+    /// Removes the file of a digest unless it is pinned, or `is_used` says that a row refers to it.
+    pub(crate) fn remove_unless(
+        &self,
+        digest: Digest,
+        is_used: impl FnOnce() -> Result<bool, Error>,
+    ) -> Result<Removal, Error> {
+        let pins = self.pins();
+        if pins.all > 0 || pins.by_digest.contains_key(&digest) {
+            return Ok(Removal::Pinned);
+        }
+        if is_used()? {
+            return Ok(Removal::Used);
+        }
+        let path = self.path(digest);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(file("remove", &path, error)),
+            _ => Ok(Removal::Gone),
+        }
+    }
+
+    /// Keeps all files where they are.
+    pub(crate) fn pin_all(&self) -> PinAll {
+        self.pins().all += 1;
+        PinAll(self.clone())
+    }
+
+    /// The digests of the files that are there.
+    pub(crate) fn list(&self) -> Result<Vec<Digest>, Error> {
+        Ok(self.names()?.iter().filter_map(|name| Digest::from_name(name)).collect())
+    }
+
+    fn names(&self) -> Result<Vec<String>, Error> {
+        let read = || -> io::Result<_> {
+            let entries = fs::read_dir(&self.0.folder)?;
+            entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+        };
+        read().map_err(|error| file("list", &self.0.folder, error))
+    }
+
+    fn pins(&self) -> MutexGuard<'_, Pins> {
+        self.0.pins.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Makes sure that the names in a folder are on disk.
+pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
+    // Windows has no such call, and needs none.
+    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+}

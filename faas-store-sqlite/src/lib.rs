@@ -1,0 +1,30 @@
+//! Keeps activation records, entities and accepted work in a directory, in SQLite.
+
+mod backup;
+mod behaviour;
+mod blobs;
+mod builder;
+mod check;
+mod codec;
+mod config;
+mod connection;
+mod counts;
+mod directory;
+mod error;
+mod faults;
+mod health;
+mod open;
+mod read;
+mod readers;
+mod rows;
+mod schema;
+mod state;
+mod store;
+mod tender;
+mod wal;
+mod write;
+mod writer;
+
+pub use self::builder::SqliteBuilder;
+pub use self::config::{Durability, SqliteConfig};
+pub use self::store::SqliteStore;

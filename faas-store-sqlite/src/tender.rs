@@ -1,0 +1,176 @@
+//! The thread that does what nobody waits for: checkpoints, and removing files.
+//!
+//! A checkpoint moves what is in the log to the database. This thread does it while others read and write, so that it is
+//! never quite done: frames come while it works. Once few are left the writer moves these itself, between two
+//! transactions, and its next one begins the log anew. So the log stays small, and nobody waits for more than a few pages.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+
+use faas_core::Error;
+use rusqlite::{Connection, OptionalExtension};
+
+use crate::blobs::{Blobs, Digest, Removal};
+use crate::connection::checkpoint;
+use crate::error::{is_full, sqlite};
+use crate::health::Health;
+
+/// After so many frames the thread is told to move them. Arbitrary: 8 MiB.
+const EVERY: u32 = 2_000;
+
+/// From this length on the log is to begin anew. Arbitrary: 16 MiB.
+const LONG: u32 = 4_000;
+
+/// So many frames the writer moves itself. Arbitrary: a few milliseconds.
+const FEW: u32 = 500;
+
+enum Chore {
+    Checkpoint,
+    Remove(Vec<Digest>),
+    /// Look for files that no row refers to.
+    Sweep,
+}
+
+/// The writer's end of it.
+#[derive(Debug)]
+pub(crate) struct Tender {
+    chores: Option<Sender<Chore>>,
+    thread: Option<JoinHandle<()>>,
+    progress: Arc<Progress>,
+    health: Arc<Health>,
+    /// The frames when the writer last looked.
+    seen: u32,
+    /// The frames when the writer last moved some itself.
+    tried: u32,
+}
+
+#[derive(Debug, Default)]
+struct Progress {
+    /// Whether a checkpoint is under way.
+    works: AtomicBool,
+    /// How many frames are in the database.
+    moved: AtomicU32,
+}
+
+impl Tender {
+    /// Starts the thread, which looks for files that no row refers to first.
+    pub(crate) fn start(connection: Connection, blobs: Blobs, health: Arc<Health>) -> std::io::Result<Self> {
+        let (chores, received) = channel();
+        let progress = Arc::new(Progress::default());
+        let mut worker = Worker {
+            connection,
+            blobs,
+            health: Arc::clone(&health),
+            progress: Arc::clone(&progress),
+            pinned: Vec::new(),
+        };
+        let name = "faas-store-tender".to_owned();
+        let thread = std::thread::Builder::new().name(name).spawn(move || worker.work(&received))?;
+        let tender = Self { chores: Some(chores), thread: Some(thread), progress, health, seen: 0, tried: 0 };
+        tender.send(Chore::Sweep);
+        Ok(tender)
+    }
+
+    /// Keeps the log short: called between transactions, with its length.
+    pub(crate) fn tend(&mut self, writer: &Connection, frames: u32) {
+        if frames < self.seen {
+            self.progress.moved.store(0, Relaxed);
+            self.tried = 0;
+        }
+        self.seen = frames;
+        if self.health.has_failed() || self.progress.works.load(SeqCst) {
+            return;
+        }
+        let left = frames.saturating_sub(self.progress.moved.load(Relaxed));
+        if left >= EVERY {
+            self.progress.works.store(true, SeqCst);
+            self.send(Chore::Checkpoint);
+        } else if frames >= LONG && left < FEW && frames >= self.tried.saturating_add(FEW) {
+            self.tried = frames;
+            move_frames(writer, &self.health, &self.progress);
+        }
+    }
+
+    /// Removes files that no row refers to any more.
+    pub(crate) fn remove(&self, digests: Vec<Digest>) {
+        if !digests.is_empty() {
+            self.send(Chore::Remove(digests));
+        }
+    }
+
+    fn send(&self, chore: Chore) {
+        if let Some(chores) = &self.chores {
+            // It may have ended with a panic; the next start sweeps.
+            let _ = chores.send(chore);
+        }
+    }
+
+    /// Ends the thread when it has done what it was told.
+    pub(crate) fn stop(&mut self) {
+        self.chores = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Moves what is in the log to the database, as far as nobody reads or writes it.
+fn move_frames(connection: &Connection, health: &Health, progress: &Progress) {
+    match checkpoint(connection, "PASSIVE") {
+        Ok(checkpointed) => progress.moved.store(checkpointed.moved, Relaxed),
+        // The log keeps what the database has no room for.
+        Err(error) if is_full(&error) => tracing::warn!(%error, "the log is not moved to the database now"),
+        Err(error) => health.fail(&format!("a checkpoint failed: {error}")),
+    }
+}
+
+struct Worker {
+    connection: Connection,
+    blobs: Blobs,
+    health: Arc<Health>,
+    progress: Arc<Progress>,
+    /// Files that were to be removed while somebody had pinned them.
+    pinned: Vec<Digest>,
+}
+
+impl Worker {
+    fn work(&mut self, chores: &Receiver<Chore>) {
+        while let Ok(chore) = chores.recv() {
+            match chore {
+                Chore::Checkpoint => {
+                    if !self.health.has_failed() {
+                        move_frames(&self.connection, &self.health, &self.progress);
+                    }
+                    self.progress.works.store(false, SeqCst);
+                }
+                Chore::Remove(digests) => self.remove(digests),
+                Chore::Sweep => match self.blobs.list() {
+                    Ok(digests) => self.remove(digests),
+                    Err(error) => tracing::warn!(%error, "files that nothing refers to are not looked for"),
+                },
+            }
+        }
+        self.remove(Vec::new());
+    }
+
+    /// Removes files that no row refers to, and those that were pinned before.
+    fn remove(&mut self, digests: Vec<Digest>) {
+        for digest in std::mem::take(&mut self.pinned).into_iter().chain(digests) {
+            match self.blobs.remove_unless(digest, || is_used(&self.connection, digest)) {
+                Ok(Removal::Gone | Removal::Used) => {}
+                Ok(Removal::Pinned) => self.pinned.push(digest),
+                Err(error) => tracing::warn!(%error, "a file that nothing refers to is left"),
+            }
+        }
+    }
+}
+
+fn is_used(connection: &Connection, digest: Digest) -> Result<bool, Error> {
+    let look = || {
+        let mut statement = connection.prepare_cached("SELECT 1 FROM blobs WHERE digest = ?1")?;
+        statement.query_row([digest.as_bytes()], |_| Ok(())).optional()
+    };
+    look().map(|found| found.is_some()).map_err(|error| sqlite(&error))
+}

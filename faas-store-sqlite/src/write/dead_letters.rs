@@ -1,0 +1,58 @@
+//! Jobs that ended badly and are kept to be looked at.
+
+use faas_core::{ActivationId, Error, ErrorKind, Timestamp};
+use rusqlite::{Row, params};
+
+use super::{NewJob, NewRecord, Txn};
+use crate::codec::{Kind, digests};
+use crate::error::Failure;
+use crate::rows::{key, time};
+
+impl Txn<'_> {
+    /// Keeps a job that is gone with its record, and drops the oldest dead letter if there are too many. The files of the
+    /// job stay with it.
+    pub(super) fn bury(
+        &mut self,
+        job: &[u8],
+        not_before: Timestamp,
+        record: &NewRecord,
+    ) -> Result<(), Failure> {
+        let (namespace, name) = (self.name(&record.namespace)?, self.name(&record.name)?);
+        let sql = "INSERT INTO dead_letters (id, namespace, name, start, due, job, record) \
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+        let (start, due) = (time(record.start), time(not_before));
+        self.execute(sql, params![key(record.id), namespace, name, start, due, job, record.sealed.body])?;
+        self.hold_pinned(&record.sealed)?;
+        self.memory.tally.counts.dead_letters += 1;
+        if self.memory.tally.counts.dead_letters > self.config.max_records {
+            let sql = "SELECT id FROM dead_letters ORDER BY seq LIMIT 1";
+            if let Some(oldest) = self.find(sql, [], |row| row.get::<_, Vec<u8>>(0))? {
+                self.remove_dead_letter(&oldest)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn redrive(&mut self, id: ActivationId, job: &NewJob) -> Result<(), Failure> {
+        self.drop_dead_letter(id)?;
+        self.accept(std::slice::from_ref(job))
+    }
+
+    pub(crate) fn drop_dead_letter(&mut self, id: ActivationId) -> Result<(), Failure> {
+        if self.remove_dead_letter(&key(id))? {
+            return Ok(());
+        }
+        let text = format!("there is no dead letter {id}");
+        Err(Error::new(ErrorKind::NotFound, text).with_context("activation", id).into())
+    }
+
+    fn remove_dead_letter(&mut self, id: &[u8]) -> Result<bool, Failure> {
+        let sql = "DELETE FROM dead_letters WHERE id = ?1 RETURNING job, record";
+        let read = |row: &Row<'_>| Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, Vec<u8>>(1)?));
+        let Some((job, record)) = self.find(sql, params![id], read)? else { return Ok(false) };
+        self.release(digests(Kind::Job, id, &job)?)?;
+        self.release(digests(Kind::Record, id, &record)?)?;
+        self.memory.tally.counts.dead_letters -= 1;
+        Ok(true)
+    }
+}

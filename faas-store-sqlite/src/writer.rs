@@ -1,0 +1,275 @@
+//! The thread that writes, with group commit.
+//!
+//! It takes all requests that wait, runs each in a savepoint, commits them together and answers them all. A request that
+//! is refused takes nothing along but itself. While nobody waits it purges.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, TryRecvError};
+
+use faas_core::Error;
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use crate::config::SqliteConfig;
+use crate::error::{Failure, full, is_full, sqlite};
+use crate::faults::Faults;
+use crate::health::Health;
+use crate::state::Answered;
+use crate::tender::Tender;
+use crate::write::{Memory, Tally, Txn};
+
+/// How many requests share a commit at most. Arbitrary: a few milliseconds of work.
+const MAX_BATCH: usize = 512;
+
+/// How many records are purged in one step while nobody waits: who comes then waits for no more than these.
+const PURGED_AT_ONCE: u64 = 200;
+
+/// How many records are purged for each that comes, so that the bound is caught up with while others write.
+const PURGED_PER_RECORD: u64 = 2;
+
+/// What waits for its turn to write.
+pub(crate) trait Request: Send {
+    /// Does it within a transaction; tells whether it was met.
+    fn run(&mut self, txn: &mut Txn<'_>) -> bool;
+
+    /// Answers, after the commit or with the reason why there was none.
+    fn answer(self: Box<Self>, lost: Option<Error>);
+}
+
+struct Typed<T, F> {
+    /// Called once. What it has captured lives until the answer: pins on files do.
+    work: F,
+    answer: Option<Result<T, Error>>,
+    to: oneshot::Sender<Result<T, Error>>,
+}
+
+/// A request, and where its answer comes.
+pub(crate) fn request<T, F>(work: F) -> (Box<dyn Request>, oneshot::Receiver<Result<T, Error>>)
+where
+    T: Send + 'static,
+    F: FnMut(&mut Txn<'_>) -> Result<T, Failure> + Send + 'static,
+{
+    let (to, answer) = oneshot::channel();
+    (Box::new(Typed { work, answer: None, to }), answer)
+}
+
+impl<T, F> Request for Typed<T, F>
+where
+    T: Send,
+    F: FnMut(&mut Txn<'_>) -> Result<T, Failure> + Send,
+{
+    fn run(&mut self, txn: &mut Txn<'_>) -> bool {
+        let answer = (self.work)(txn).map_err(Error::from);
+        let is_met = answer.is_ok();
+        self.answer = Some(answer);
+        is_met
+    }
+
+    fn answer(self: Box<Self>, lost: Option<Error>) {
+        let Self { work, answer, to } = *self;
+        // The files that it refers to are as safe as its rows now.
+        drop(work);
+        let answer = match (lost, answer) {
+            // What was refused stays refused.
+            (_, Some(Err(refused))) => Err(refused),
+            (Some(lost), _) => Err(lost),
+            (None, Some(met)) => met,
+            (None, None) => Err(crate::readers::closed()),
+        };
+        // Who asked may have left.
+        let _ = to.send(answer);
+    }
+}
+
+/// All that the thread has.
+pub(crate) struct Writer {
+    pub(crate) connection: Connection,
+    pub(crate) memory: Memory,
+    pub(crate) config: SqliteConfig,
+    pub(crate) health: Arc<Health>,
+    pub(crate) tender: Tender,
+    /// How far the log was answered; `None` where it is not synced with each write.
+    pub(crate) answered: Option<Answered>,
+    /// The frames of the log after the last commit.
+    pub(crate) frames: Arc<AtomicU32>,
+    /// The number of jobs, for those who ask.
+    pub(crate) pending: Arc<AtomicU64>,
+    pub(crate) faults: Arc<Faults>,
+    /// Whether there may be records to purge.
+    pub(crate) has_excess: bool,
+}
+
+impl Writer {
+    /// Serves requests until nobody can send any more.
+    pub(crate) fn serve(&mut self, requests: &Receiver<Box<dyn Request>>) {
+        while let Some(first) = self.next(requests) {
+            let mut batch = vec![first];
+            batch.extend(requests.try_iter().take(MAX_BATCH - 1));
+            self.run(batch);
+            self.tender.tend(&self.connection, self.frames.load(Relaxed));
+        }
+    }
+
+    fn next(&mut self, requests: &Receiver<Box<dyn Request>>) -> Option<Box<dyn Request>> {
+        while self.has_excess && !self.health.has_failed() {
+            match requests.try_recv() {
+                Ok(request) => return Some(request),
+                Err(TryRecvError::Disconnected) => return None,
+                Err(TryRecvError::Empty) => self.purge_some(),
+            }
+        }
+        requests.recv().ok()
+    }
+
+    /// Runs requests, and answers them.
+    fn run(&mut self, batch: Vec<Box<dyn Request>>) {
+        let mut waiting = batch.into_iter();
+        while waiting.len() > 0 {
+            let begun = self.health.check().and_then(|()| self.begin());
+            let (served, lost) = match begun {
+                Ok(()) => self.run_until_lost(&mut waiting),
+                Err(error) => (waiting.by_ref().collect(), Some(error)),
+            };
+            self.pending.store(self.memory.tally.counts.jobs, Relaxed);
+            for request in served {
+                request.answer(lost.as_ref().map(copied));
+            }
+        }
+    }
+
+    fn begin(&mut self) -> Result<(), Error> {
+        self.memory.tally.begin();
+        self.memory.freed.clear();
+        self.execute("BEGIN IMMEDIATE").map_err(|error| sqlite(&error))
+    }
+
+    /// Runs requests in the transaction that has begun and commits it, or until SQLite has rolled it back, as it does
+    /// when the disk is full. Gives back those that it ran, with the reason why they have come to nothing, if they have.
+    fn run_until_lost(
+        &mut self,
+        waiting: &mut std::vec::IntoIter<Box<dyn Request>>,
+    ) -> (Vec<Box<dyn Request>>, Option<Error>) {
+        let start = self.memory.tally;
+        let is_alone = waiting.len() == 1;
+        let mut served = Vec::with_capacity(waiting.len());
+        for mut request in waiting.by_ref() {
+            let run = self.run_one(&mut *request, is_alone);
+            served.push(request);
+            if let Err(error) = run {
+                let lost = self.roll_back(start, error);
+                return (served, Some(lost));
+            }
+        }
+        let lost = self.purge_along().and_then(|()| self.commit()).err();
+        (served, lost.map(|error| self.roll_back(start, error)))
+    }
+
+    /// Runs a request so that nothing is left of it if it is refused. Fails when the whole transaction is gone.
+    fn run_one(&mut self, request: &mut dyn Request, is_alone: bool) -> rusqlite::Result<()> {
+        let before = self.memory.tally;
+        if !is_alone {
+            self.execute("SAVEPOINT request")?;
+        }
+        let Self { connection, memory, config, .. } = self;
+        let is_met = request.run(&mut Txn { connection, memory, config });
+        if self.connection.is_autocommit() {
+            return Err(gone());
+        }
+        if is_met {
+            return if is_alone { Ok(()) } else { self.execute("RELEASE request") };
+        }
+        self.memory.roll_back(before);
+        if is_alone {
+            self.execute("ROLLBACK")?;
+            return self.execute("BEGIN");
+        }
+        self.execute("ROLLBACK TO request")?;
+        self.execute("RELEASE request")
+    }
+
+    /// Makes sure that nothing is left of a transaction, and tells why.
+    fn roll_back(&mut self, start: Tally, error: rusqlite::Error) -> Error {
+        if !self.connection.is_autocommit()
+            && let Err(error) = self.execute("ROLLBACK")
+        {
+            self.health.fail(&format!("a transaction could not be rolled back: {error}"));
+        }
+        self.memory.roll_back(start);
+        match self.health.check() {
+            Err(failed) => failed,
+            Ok(()) if is_full(&error) => full("the database"),
+            Ok(()) => sqlite(&error),
+        }
+    }
+
+    /// Commits; when it returns, all is on disk.
+    fn commit(&mut self) -> rusqlite::Result<()> {
+        let committed = self.faults.commit().and_then(|()| self.execute("COMMIT"));
+        if let Err(error) = committed {
+            // Out of room, nothing has happened. After anything else nobody knows what the disk holds.
+            if !is_full(&error) {
+                self.health.fail(&format!("a commit failed: {error}"));
+            }
+            return Err(error);
+        }
+        if let Some(answered) = &mut self.answered
+            && let Err(error) = answered.note(self.frames.load(Relaxed))
+        {
+            self.health.fail(&format!("how far the log was answered could not be noted: {error}"));
+        }
+        self.tender.remove(std::mem::take(&mut self.memory.freed));
+        Ok(())
+    }
+
+    /// Purges along with what was added, so that it costs no commit of its own.
+    fn purge_along(&mut self) -> rusqlite::Result<()> {
+        let appended = self.memory.tally.appended;
+        if appended > 0 {
+            self.purge(appended.saturating_mul(PURGED_PER_RECORD))?;
+        }
+        Ok(())
+    }
+
+    fn purge(&mut self, most: u64) -> rusqlite::Result<()> {
+        let Self { connection, memory, config, .. } = self;
+        match (Txn { connection, memory, config }).purge(most) {
+            Ok(has_excess) => self.has_excess = has_excess,
+            Err(Failure::Sqlite(error)) => return Err(error),
+            // A record that cannot be read cannot be purged. Nobody who writes is to blame.
+            Err(Failure::Refused(error)) => {
+                tracing::error!(%error, "records are not purged");
+                self.has_excess = false;
+            }
+        }
+        Ok(())
+    }
+
+    /// Purges in a transaction of its own.
+    fn purge_some(&mut self) {
+        let purged = self.begin().and_then(|()| {
+            let start = self.memory.tally;
+            let purged = self.purge(PURGED_AT_ONCE).and_then(|()| self.commit());
+            purged.map_err(|error| self.roll_back(start, error))
+        });
+        if let Err(error) = purged {
+            tracing::warn!(%error, "records are not purged now");
+            self.has_excess = false;
+        }
+        self.tender.tend(&self.connection, self.frames.load(Relaxed));
+    }
+
+    fn execute(&self, sql: &str) -> rusqlite::Result<()> {
+        self.connection.prepare_cached(sql)?.execute([]).map(drop)
+    }
+}
+
+/// The error of requests whose transaction was rolled back along with another.
+fn gone() -> rusqlite::Error {
+    rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL), None)
+}
+
+/// An error once more, for each who shares it.
+fn copied(error: &Error) -> Error {
+    Error::new(error.kind(), error.message()).temporary(error.is_temporary())
+}

@@ -1,0 +1,21 @@
+//! The store of SQLite: the suite of all stores, and what only a store on disk has to do.
+
+#![expect(clippy::unwrap_used, reason = "a claim that does not hold panics")]
+
+mod made;
+
+mod conformance {
+    use faas_store_sqlite::SqliteStore;
+    use faas_testkit::{store_conformance, store_suite::StoreSubject};
+
+    use crate::made::Folder;
+
+    store_conformance!(
+        StoreSubject::new("sqlite", || async {
+            // Each test has a thread of its own, and the folder goes with that, after the store.
+            thread_local! { static FOLDER: Folder = Folder::new(); }
+            SqliteStore::builder(FOLDER.with(Folder::path)).inline_bytes(64).open().unwrap()
+        }),
+        ran = 76
+    );
+}
