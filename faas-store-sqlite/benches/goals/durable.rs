@@ -1,0 +1,96 @@
+//! What it costs that an activation survives the loss of power.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use faas_testkit::goals::{Goal, alternate, median, nanos_per_round, per_second};
+
+use super::made::{activate, builder, scratch};
+use super::{PAIRS, current_thread, print};
+
+const ROUNDS: usize = 100;
+const CALLERS: usize = 256;
+const ROUNDS_OF_EACH: usize = 20;
+
+/// One caller: accept and start in one commit, the record in another; beside an append of 256 bytes and its sync.
+pub(crate) fn durable_p50() {
+    let goal = Goal::at_most("durable_p50", "ns", 3.0);
+    if !goal.is_wanted() {
+        return;
+    }
+    let folder = scratch("durable-p50");
+    let runtime = current_thread();
+    let store = builder(&folder).open().expect("a store");
+    let mut number = 0;
+    let ours = || {
+        let times = (0..ROUNDS).map(|_| {
+            number += 1;
+            let start = Instant::now();
+            runtime.block_on(activate(&store, number));
+            nanos_per_round(start, 1)
+        });
+        median(times.collect())
+    };
+    let mut log = append_to(&folder);
+    let floor = || {
+        let times = (0..ROUNDS).map(|_| {
+            let start = Instant::now();
+            append(&mut log);
+            nanos_per_round(start, 1)
+        });
+        median(times.collect())
+    };
+    print(&goal, alternate(PAIRS, ours, floor));
+}
+
+/// 256 callers, in activations per second, beside appends and syncs one after the other.
+pub(crate) fn durable_group() {
+    let goal = Goal::at_least("durable_group", "1/s", 6.0);
+    if !goal.is_wanted() {
+        return;
+    }
+    let folder = scratch("durable-group");
+    let runtime = current_thread();
+    let store = Arc::new(builder(&folder).open().expect("a store"));
+    let mut first = 0;
+    let ours = || {
+        let start = Instant::now();
+        runtime.block_on(async {
+            let tasks: Vec<_> = (0..CALLERS as u64)
+                .map(|caller| {
+                    let store = Arc::clone(&store);
+                    tokio::spawn(async move {
+                        for round in 0..ROUNDS_OF_EACH as u64 {
+                            activate(&store, first + round * CALLERS as u64 + caller).await;
+                        }
+                    })
+                })
+                .collect();
+            for task in tasks {
+                task.await.expect("a caller");
+            }
+        });
+        first += (CALLERS * ROUNDS_OF_EACH) as u64;
+        per_second(CALLERS * ROUNDS_OF_EACH, start.elapsed())
+    };
+    let mut log = append_to(&folder);
+    let floor = || {
+        let start = Instant::now();
+        for _ in 0..ROUNDS {
+            append(&mut log);
+        }
+        per_second(ROUNDS, start.elapsed())
+    };
+    print(&goal, alternate(PAIRS, ours, floor));
+}
+
+fn append_to(folder: &Path) -> File {
+    OpenOptions::new().create(true).append(true).open(folder.with_extension("log")).expect("a file")
+}
+
+fn append(log: &mut File) {
+    log.write_all(&[7; 256]).and_then(|()| log.sync_data()).expect("appended");
+}
