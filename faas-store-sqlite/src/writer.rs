@@ -249,7 +249,10 @@ impl Writer {
     fn purge_some(&mut self) {
         let purged = self.begin().and_then(|()| {
             let start = self.memory.tally;
-            let purged = self.purge(PURGED_AT_ONCE).and_then(|()| self.commit());
+            let purged = self.purge(PURGED_AT_ONCE).and_then(|()| {
+                let has_purged = self.memory.tally.counts != start.counts;
+                if has_purged { self.commit() } else { self.execute("ROLLBACK") }
+            });
             purged.map_err(|error| self.roll_back(start, error))
         });
         if let Err(error) = purged {

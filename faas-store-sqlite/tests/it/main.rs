@@ -1,8 +1,21 @@
 //! The store of SQLite: the suite of all stores, and what only a store on disk has to do.
 
-#![expect(clippy::unwrap_used, reason = "a claim that does not hold panics")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    reason = "a claim that does not hold panics, in the functions that tests share too"
+)]
 
+mod backup;
+mod child;
+mod corrupt;
+mod directory;
+mod failing;
+mod full;
+mod group;
 mod made;
+mod reopen;
+mod retention;
 
 mod conformance {
     use faas_store_sqlite::SqliteStore;

@@ -1,0 +1,107 @@
+//! Who may open which directory.
+
+use std::fs;
+
+use faas_core::ErrorKind;
+use faas_store_sqlite::SqliteStore;
+use rusqlite::Connection;
+
+use crate::child::Holder;
+use crate::full::Tmpfs;
+use crate::made::{Folder, keep, numbers};
+
+#[test]
+fn a_directory_that_another_process_has_open_is_refused_with_its_number() {
+    let folder = Folder::new();
+    let holder = Holder::start(&folder.path());
+    let error = folder.try_open().unwrap_err();
+    assert_eq!((error.kind(), error.is_temporary()), (ErrorKind::Unavailable, true));
+    assert!(error.message().contains(&format!("in use by process {};", holder.id())), "{error}");
+    drop(holder);
+    folder.open();
+}
+
+#[test]
+fn a_directory_that_this_process_has_open_is_refused() {
+    let folder = Folder::new();
+    let _store = folder.open();
+    let error = folder.try_open().unwrap_err();
+    assert!(error.message().contains("in use by this process"), "{error}");
+}
+
+#[test]
+fn a_directory_is_made_where_its_parent_is_there() {
+    let folder = Folder::new();
+    folder.open();
+    assert!(folder.path().join("store.db").is_file());
+    let error = SqliteStore::open(folder.join("no").join("store")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert!(error.message().contains("no/store"), "{error}");
+}
+
+#[test]
+fn a_file_in_place_of_the_directory_is_refused() {
+    let folder = Folder::new();
+    fs::write(folder.path(), "not a store").unwrap();
+    let error = folder.try_open().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+    assert!(error.message().contains("is no directory"), "{error}");
+}
+
+#[test]
+fn a_database_of_a_later_version_is_refused() {
+    let folder = Folder::new();
+    drop(folder.open());
+    let change = |pragma: &str, value: i32| {
+        let connection = Connection::open(folder.path().join("store.db")).unwrap();
+        connection.pragma_update(None, pragma, value).unwrap();
+    };
+    change("user_version", 99);
+    let error = folder.try_open().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert!(error.message().contains("its schema is number 99, and this one knows those up to 1"), "{error}");
+    change("user_version", 1);
+    drop(folder.open());
+    change("application_id", 7);
+    let error = folder.try_open().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+    assert!(error.message().contains("a database of something else"), "{error}");
+}
+
+#[tokio::test]
+async fn a_directory_that_may_not_be_written_to_is_refused() {
+    let test = "a_directory_that_may_not_be_written_to_is_refused";
+    let Some(disk) = Tmpfs::mount(test, 32 << 20) else { return };
+    let path = disk.path().join("store");
+    let store = SqliteStore::open(&path).unwrap();
+    keep(&store, 0..5).await;
+    drop(store);
+    disk.remount("ro");
+    for path in [path.clone(), disk.path().join("other")] {
+        let error = SqliteStore::open(&path).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error}");
+        assert!(error.message().contains(path.to_str().unwrap()), "{error}");
+    }
+    disk.remount("rw");
+    let store = SqliteStore::open(&path).unwrap();
+    assert_eq!(numbers(&store).await.len(), 5);
+}
+
+#[test]
+fn options_come_in_a_url() {
+    let folder = Folder::new();
+    let url = |options: &str| format!("sqlite:{}{options}", folder.path().display()).parse().unwrap();
+    let store =
+        SqliteStore::from_url(&url("?durability=normal&max_records=7&max_age=2h&max_jobs=9")).unwrap();
+    let config = store.config();
+    assert_eq!((config.max_records, config.max_age.as_secs(), config.max_jobs), (7, 7_200, 9));
+    assert_eq!(config.durability, faas_store_sqlite::Durability::Normal);
+    drop(store);
+    for bad in ["?durability=half", "?max_records=many", "?readers=0", "?nonsense=1"] {
+        assert_eq!(SqliteStore::from_url(&url(bad)).unwrap_err().kind(), ErrorKind::InvalidArgument, "{bad}");
+    }
+    for bad in ["sqlite", "sqlite:", "postgres:x"] {
+        let error = SqliteStore::from_url(&bad.parse().unwrap()).unwrap_err();
+        assert!(error.message().contains("named sqlite:DIR"), "{error}");
+    }
+}

@@ -1,0 +1,138 @@
+//! What was answered is there after a close, and after a kill.
+
+use std::fs;
+
+use faas_core::ErrorKind;
+use faas_core::store::{ActivationQuery, Expect, FollowUp, JobState, Store};
+use faas_store_sqlite::{Durability, SqliteStore};
+
+use crate::child;
+use crate::made::{Folder, content, entity, files, id, job, keep, name, numbers, populate, record};
+
+#[tokio::test]
+async fn everything_is_there_after_a_close_and_after_a_kill() {
+    let folder = Folder::new();
+    let store = folder.open();
+    populate(&store).await;
+    let before = content(&store).await.unwrap();
+    assert!(files(&folder.path()).len() > 10, "large payloads are files");
+    let killed = folder.killed();
+    drop(store);
+    for folder in [&folder, &killed] {
+        let store = folder.open();
+        assert_eq!(content(&store).await.unwrap(), before);
+        store.check().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn claims_end_when_the_next_process_takes_over() {
+    let folder = Folder::new();
+    let store = folder.open();
+    populate(&store).await;
+    let killed = folder.killed();
+    drop(store);
+    for folder in [&folder, &killed] {
+        let store = folder.open();
+        assert_eq!(store.take_over().await.unwrap(), 2);
+        let state = async |number| store.job(id(number)).await.unwrap().unwrap().state;
+        assert_eq!((state(100).await, state(101).await), (JobState::Accepted, JobState::Lost));
+        let claimed = store.claim_next(crate::made::at(4_000), 100).await.unwrap();
+        assert_eq!(claimed.len(), 11, "all but the one that waits for its time");
+        assert_eq!(store.take_over().await.unwrap(), 11);
+    }
+}
+
+#[tokio::test]
+async fn revisions_go_on_where_they_were() {
+    let folder = Folder::new();
+    let store = folder.open();
+    populate(&store).await;
+    let last = store.put_entity(entity(7), Expect::Absent).await.unwrap();
+    store.delete_entity(&name("entity7"), Expect::Any).await.unwrap();
+    drop(store);
+    let store = folder.open();
+    assert!(store.put_entity(entity(7), Expect::Absent).await.unwrap() > last);
+}
+
+#[tokio::test]
+async fn a_store_that_was_killed_again_and_again_has_everything() {
+    let folder = Folder::new();
+    let mut current = folder;
+    for round in 0..10 {
+        let store = current.open();
+        assert_eq!(numbers(&store).await, (0..round * 20).collect::<Vec<_>>());
+        keep(&store, round * 20..round * 20 + 20).await;
+        let next = current.killed();
+        drop(store);
+        current = next;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_killed_process_was_answered_is_there() {
+    let folder = Folder::new();
+    for _ in 0..5 {
+        let answered = child::append_until_killed(&folder.path());
+        assert!(!answered.is_empty());
+        let store = folder.open();
+        for number in answered {
+            assert!(store.activation(id(number)).await.unwrap().is_some(), "{number} was answered");
+        }
+        store.check().await.unwrap();
+        drop(store);
+        fs::remove_dir_all(folder.path()).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn normal_durability_survives_a_close_and_a_kill() {
+    let folder = Folder::new();
+    let open =
+        |folder: &Folder| SqliteStore::builder(folder.path()).durability(Durability::Normal).open().unwrap();
+    let store = open(&folder);
+    keep(&store, 0..20).await;
+    let killed = folder.killed();
+    drop(store);
+    for folder in [&folder, &killed] {
+        assert_eq!(numbers(&open(folder)).await, (0..20).collect::<Vec<_>>());
+        assert_eq!(numbers(&folder.open()).await.len(), 20, "the durability is no matter of the file");
+    }
+}
+
+#[tokio::test]
+async fn the_log_begins_anew_and_nothing_is_lost() {
+    let folder = Folder::new();
+    let store = folder.open();
+    let wal = folder.path().join("store.db-wal");
+    let (mut number, mut longest) = (0, 0);
+    // About six frames each; far more than the log is let to have.
+    while number < 6_000 {
+        let records = (number + 1..number + 20).map(record).collect();
+        store.append(record(number), FollowUp { jobs: Vec::new(), records }).await.unwrap();
+        number += 20;
+        keep(&store, [1_000_000 + number]).await;
+        longest = longest.max(fs::metadata(&wal).unwrap().len());
+    }
+    let killed = folder.killed();
+    drop(store);
+    assert!(longest < 64 << 20, "{longest}");
+    assert!(!wal.exists(), "a closed store has no log");
+    let store = killed.open();
+    let count = store.count_activations(&ActivationQuery::default()).await.unwrap();
+    assert_eq!(count, 6_000 + 300);
+}
+
+#[tokio::test]
+async fn a_job_is_not_accepted_again_after_a_start() {
+    let folder = Folder::new();
+    let store = folder.open();
+    store.accept(vec![job(1)]).await.unwrap();
+    keep(&store, [2]).await;
+    drop(store);
+    let store = folder.open();
+    for number in [1, 2] {
+        let error = store.accept(vec![job(number)]).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+    }
+}
