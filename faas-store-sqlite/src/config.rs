@@ -9,8 +9,9 @@ pub enum Durability {
     #[default]
     Full,
     /// When the operating system has it: it survives the end of the process, however that ends, but a loss of power
-    /// or a crash of the operating system takes along what was written since the last checkpoint, which is up to
-    /// 2,000 pages of 4 KiB of the log or as much as there was time for. What is left is whole, and older.
+    /// or a crash of the operating system takes along what was written since the last checkpoint. There is one after
+    /// 2,000 frames of the log, which is about a thousand activations, and after a second if there is anything to do. What
+    /// is left is whole, and older.
     Normal,
 }
 

@@ -1,4 +1,4 @@
-//! Keeps activation records, entities and accepted work in a directory, in SQLite.
+#![doc = include_str!("docs.md")]
 
 mod backup;
 mod behaviour;

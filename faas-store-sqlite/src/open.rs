@@ -219,7 +219,9 @@ fn start(started: Started) -> Result<SqliteStore, Error> {
     let unstarted = |error: io::Error| {
         Error::new(ErrorKind::Unavailable, format!("a thread of the store cannot be started: {error}"))
     };
-    let tender = Tender::start(tender, blobs.clone(), Arc::clone(&health)).map_err(unstarted)?;
+    let tender =
+        Tender::start(tender, config.durability, Arc::clone(&frames), blobs.clone(), Arc::clone(&health))
+            .map_err(unstarted)?;
     let readers = Readers::new(layout.database(), config.readers);
     let pending = Arc::new(AtomicU64::new(counts.jobs));
     let faults = Arc::new(Faults::default());

@@ -6,13 +6,15 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed, Ordering::SeqCst};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use faas_core::Error;
 use rusqlite::{Connection, OptionalExtension};
 
 use crate::blobs::{Blobs, Digest, Removal};
+use crate::config::Durability;
 use crate::connection::checkpoint;
 use crate::error::{is_full, sqlite};
 use crate::health::Health;
@@ -25,6 +27,9 @@ const LONG: u32 = 4_000;
 
 /// So many frames the writer moves itself. Arbitrary: a few milliseconds.
 const FEW: u32 = 500;
+
+/// How often the log is moved where writes are answered before they are on disk.
+const NORMAL: Duration = Duration::from_secs(1);
 
 enum Chore {
     Checkpoint,
@@ -55,12 +60,20 @@ struct Progress {
 }
 
 impl Tender {
-    /// Starts the thread, which looks for files that no row refers to first.
-    pub(crate) fn start(connection: Connection, blobs: Blobs, health: Arc<Health>) -> std::io::Result<Self> {
+    /// Starts the thread, which looks for files that no row refers to first. `frames` is the length of the log.
+    pub(crate) fn start(
+        connection: Connection,
+        durability: Durability,
+        frames: Arc<AtomicU32>,
+        blobs: Blobs,
+        health: Arc<Health>,
+    ) -> std::io::Result<Self> {
         let (chores, received) = channel();
         let progress = Arc::new(Progress::default());
         let mut worker = Worker {
             connection,
+            durability,
+            frames,
             blobs,
             health: Arc::clone(&health),
             progress: Arc::clone(&progress),
@@ -128,6 +141,8 @@ fn move_frames(connection: &Connection, health: &Health, progress: &Progress) {
 
 struct Worker {
     connection: Connection,
+    durability: Durability,
+    frames: Arc<AtomicU32>,
     blobs: Blobs,
     health: Arc<Health>,
     progress: Arc<Progress>,
@@ -137,12 +152,10 @@ struct Worker {
 
 impl Worker {
     fn work(&mut self, chores: &Receiver<Chore>) {
-        while let Ok(chore) = chores.recv() {
+        while let Some(chore) = self.next(chores) {
             match chore {
                 Chore::Checkpoint => {
-                    if !self.health.has_failed() {
-                        move_frames(&self.connection, &self.health, &self.progress);
-                    }
+                    self.checkpoint();
                     self.progress.works.store(false, SeqCst);
                 }
                 Chore::Remove(digests) => self.remove(digests),
@@ -153,6 +166,29 @@ impl Worker {
             }
         }
         self.remove(Vec::new());
+    }
+
+    fn next(&self, chores: &Receiver<Chore>) -> Option<Chore> {
+        if self.durability == Durability::Full {
+            return chores.recv().ok();
+        }
+        loop {
+            match chores.recv_timeout(NORMAL) {
+                Ok(chore) => return Some(chore),
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) => {
+                    if self.frames.load(Relaxed) != self.progress.moved.load(Relaxed) {
+                        self.checkpoint();
+                    }
+                }
+            }
+        }
+    }
+
+    fn checkpoint(&self) {
+        if !self.health.has_failed() {
+            move_frames(&self.connection, &self.health, &self.progress);
+        }
     }
 
     /// Removes files that no row refers to, and those that were pinned before.

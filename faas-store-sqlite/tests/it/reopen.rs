@@ -7,7 +7,7 @@ use faas_core::store::{ActivationQuery, Expect, FollowUp, JobState, Store};
 use faas_store_sqlite::{Durability, SqliteStore};
 
 use crate::child;
-use crate::made::{Folder, content, entity, files, id, job, keep, name, numbers, populate, record};
+use crate::made::{Folder, content, entity, files, id, job, keep, name, numbers, populate, record, until};
 
 #[tokio::test]
 async fn everything_is_there_after_a_close_and_after_a_kill() {
@@ -98,6 +98,21 @@ async fn normal_durability_survives_a_close_and_a_kill() {
         assert_eq!(numbers(&open(folder)).await, (0..20).collect::<Vec<_>>());
         assert_eq!(numbers(&folder.open()).await.len(), 20, "the durability is no matter of the file");
     }
+}
+
+#[tokio::test]
+async fn normal_durability_moves_the_log_to_the_database_within_seconds() {
+    let folder = Folder::new();
+    let store = SqliteStore::builder(folder.path()).durability(Durability::Normal).open().unwrap();
+    keep(&store, 0..20).await;
+    // A database without its log is what a loss of power leaves in the worst case.
+    until("all is in the database", async || {
+        let copy = folder.killed();
+        std::fs::remove_file(copy.path().join("store.db-wal")).unwrap();
+        let copy = rusqlite::Connection::open(copy.path().join("store.db")).unwrap();
+        copy.query_row("SELECT count(*) FROM activations", [], |row| row.get(0)) == Ok(20)
+    })
+    .await;
 }
 
 #[tokio::test]
