@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::channel;
+use std::time::Instant;
 
 use faas_core::{Error, ErrorKind};
 use rusqlite::{Connection, OptionalExtension};
@@ -244,6 +245,7 @@ fn start(started: Started) -> Result<SqliteStore, Error> {
         pending,
         faults,
         has_excess: true,
+        next_purge: Instant::now(),
     };
     let (requests, received) = channel();
     let closing = Arc::clone(&shared);

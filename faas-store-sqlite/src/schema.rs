@@ -15,7 +15,8 @@ const APPLICATION: i32 = 0x4661_6153;
 const MIGRATIONS: [&str; 1] = [FIRST];
 
 /// `jobs.phase` is 0 while somebody has a claim, 1 while the job waits for its time, 2 when it may be claimed. Only the
-/// last take turns: `turn` is then the namespace, and 0 before, where jobs are ordered by time alone.
+/// last take turns: `turn` is then the namespace, and 0 before, where jobs are ordered by time alone. What is asked for by
+/// phase says `phase > 0` too: SQLite does not conclude it, and would look at all jobs.
 const FIRST: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE names (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);

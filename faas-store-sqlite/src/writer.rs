@@ -5,7 +5,8 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::sync::mpsc::{Receiver, TryRecvError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Instant;
 
 use faas_core::Error;
 use rusqlite::Connection;
@@ -98,6 +99,8 @@ pub(crate) struct Writer {
     pub(crate) faults: Arc<Faults>,
     /// Whether there may be records to purge.
     pub(crate) has_excess: bool,
+    /// When more is purged if nobody waits then.
+    pub(crate) next_purge: Instant,
 }
 
 impl Writer {
@@ -113,10 +116,15 @@ impl Writer {
 
     fn next(&mut self, requests: &Receiver<Box<dyn Request>>) -> Option<Box<dyn Request>> {
         while self.has_excess && !self.health.has_failed() {
-            match requests.try_recv() {
+            match requests.recv_timeout(self.next_purge.saturating_duration_since(Instant::now())) {
                 Ok(request) => return Some(request),
-                Err(TryRecvError::Disconnected) => return None,
-                Err(TryRecvError::Empty) => self.purge_some(),
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) => {
+                    let start = Instant::now();
+                    self.purge_some();
+                    // Half of the disk's time is left to others.
+                    self.next_purge = Instant::now() + start.elapsed();
+                }
             }
         }
         requests.recv().ok()

@@ -144,7 +144,8 @@ impl Txn<'_> {
 
     pub(crate) fn claim_next(&mut self, now: Timestamp, limit: usize) -> Result<Vec<ClaimedRow>, Failure> {
         let sql = "UPDATE jobs SET phase = 2, turn = namespace WHERE id IN \
-                   (SELECT id FROM jobs WHERE phase = 1 AND turn = 0 AND due <= ?1 ORDER BY due LIMIT ?2)";
+                   (SELECT id FROM jobs INDEXED BY jobs_turn \
+                   WHERE phase > 0 AND phase = 1 AND turn = 0 AND due <= ?1 ORDER BY due LIMIT ?2)";
         self.execute(sql, params![time(now), number(PROMOTED.max(limit))])?;
         let mut claimed = Vec::new();
         while claimed.len() < limit {
@@ -163,8 +164,9 @@ impl Txn<'_> {
     /// Each step looks up one place in an index, however many jobs a namespace has. Only where the clock went back has a
     /// namespace none that is due.
     fn next_turn(&self, now: Timestamp) -> Result<Option<(i64, ActivationId)>, Failure> {
-        let next = "SELECT turn FROM jobs WHERE phase = 2 AND turn > ?1 ORDER BY turn LIMIT 1";
-        let first = "SELECT id FROM jobs WHERE phase = 2 AND turn = ?1 AND due <= ?2 \
+        let next = "SELECT turn FROM jobs INDEXED BY jobs_turn \
+                    WHERE phase > 0 AND phase = 2 AND turn > ?1 ORDER BY turn LIMIT 1";
+        let first = "SELECT id FROM jobs INDEXED BY jobs_turn WHERE phase > 0 AND phase = 2 AND turn = ?1 AND due <= ?2 \
                      ORDER BY due, accepted, id LIMIT 1";
         let last = self.memory.tally.last_turn;
         let (mut at, mut is_around) = (last, false);
