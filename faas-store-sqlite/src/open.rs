@@ -46,8 +46,10 @@ enum Found {
 }
 
 pub(crate) fn open(folder: &Path, config: SqliteConfig) -> Result<SqliteStore, Error> {
-    let layout = Layout { folder: folder.to_owned() };
     directory::make(folder)?;
+    // Connections are opened later too, wherever the process has gone by then.
+    let folder = fs::canonicalize(folder).map_err(|error| file("find", folder, error))?;
+    let layout = Layout { folder };
     let lock = Lock::take(&layout)?;
     let state = State::read(&layout)?;
     let found = look(&layout, state.as_ref())?;

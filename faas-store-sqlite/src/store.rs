@@ -152,11 +152,11 @@ impl SqliteStore {
         T: Send + 'static,
         F: FnOnce(&Reader<'_>) -> Result<T, Failure> + Send + 'static,
     {
-        let shared = Arc::clone(&self.shared);
-        let permit = self.shared.readers.permit().await?;
-        permit.forget();
+        self.shared.readers.permit().await?.forget();
+        // Goes with the work, also when a runtime that ends never does it.
+        let permit = Permit(Arc::clone(&self.shared));
         let read = tokio::task::spawn_blocking(move || {
-            let _returned = Returned(&shared.readers);
+            let Permit(shared) = &permit;
             shared.readers.read(&shared.blobs, work)
         });
         read.await.map_err(|_| closed())?
@@ -186,12 +186,12 @@ impl SqliteStore {
     }
 }
 
-/// Gives a permit back that was forgotten so that it could go to another thread.
-struct Returned<'a>(&'a Readers);
+/// A permit to read that goes to another thread.
+struct Permit(Arc<Shared>);
 
-impl Drop for Returned<'_> {
+impl Drop for Permit {
     fn drop(&mut self) {
-        self.0.give_back();
+        self.0.readers.give_back();
     }
 }
 

@@ -151,3 +151,21 @@ async fn a_job_is_not_accepted_again_after_a_start() {
         assert_eq!(error.kind(), ErrorKind::AlreadyExists);
     }
 }
+
+#[test]
+fn a_runtime_that_ends_while_it_reads_leaves_the_store_to_be_closed() {
+    let folder = Folder::new();
+    let store = std::sync::Arc::new(folder.open());
+    for _ in 0..5 {
+        let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
+        for number in 0..10 {
+            let store = std::sync::Arc::clone(&store);
+            runtime.spawn(async move { store.activation(id(number)).await });
+        }
+        runtime.block_on(tokio::task::yield_now());
+        // Most of what was to be read never is.
+        runtime.shutdown_background();
+    }
+    drop(store);
+    folder.open();
+}
