@@ -137,7 +137,11 @@ impl Txn<'_> {
             return Err(Error::new(ErrorKind::NotFound, text).with_context("activation", id).into());
         };
         standing.attempt = standing.attempt.saturating_add(1);
-        standing.state = JobState::Claimed;
+        // Until `start` or `retry` tells of the attempt that was lost, only the state does.
+        standing.state = match standing.state {
+            JobState::Accepted | JobState::Claimed => JobState::Claimed,
+            JobState::Started | JobState::Lost => JobState::Started,
+        };
         self.put_standing(id, &standing, namespace, phase, CLAIMED)?;
         Ok(Claim { id, attempt: standing.attempt })
     }

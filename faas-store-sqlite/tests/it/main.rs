@@ -29,6 +29,6 @@ mod conformance {
             thread_local! { static FOLDER: Folder = Folder::new(); }
             SqliteStore::builder(FOLDER.with(Folder::path)).inline_bytes(64).open().unwrap()
         }),
-        ran = 76
+        ran = 77
     );
 }
