@@ -13,7 +13,7 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use crate::config::SqliteConfig;
-use crate::error::{Failure, full, is_full, sqlite};
+use crate::error::{Failure, is_full, sqlite};
 use crate::faults::Faults;
 use crate::health::Health;
 use crate::state::Answered;
@@ -31,8 +31,8 @@ const PURGED_PER_RECORD: u64 = 2;
 
 /// What waits for its turn to write.
 pub(crate) trait Request: Send {
-    /// Does it within a transaction; tells whether it was met.
-    fn run(&mut self, txn: &mut Txn<'_>) -> bool;
+    /// Does it within a transaction; tells why not if it was not met.
+    fn run(&mut self, txn: &mut Txn<'_>) -> Result<(), Error>;
 
     /// Answers, after the commit or with the reason why there was none.
     fn answer(self: Box<Self>, lost: Option<Error>);
@@ -60,11 +60,11 @@ where
     T: Send,
     F: FnMut(&mut Txn<'_>) -> Result<T, Failure> + Send,
 {
-    fn run(&mut self, txn: &mut Txn<'_>) -> bool {
+    fn run(&mut self, txn: &mut Txn<'_>) -> Result<(), Error> {
         let answer = (self.work)(txn).map_err(Error::from);
-        let is_met = answer.is_ok();
+        let met = answer.as_ref().map(drop).map_err(copied);
         self.answer = Some(answer);
-        is_met
+        met
     }
 
     fn answer(self: Box<Self>, lost: Option<Error>) {
@@ -149,7 +149,7 @@ impl Writer {
     fn begin(&mut self) -> Result<(), Error> {
         self.memory.tally.begin();
         self.memory.freed.clear();
-        self.execute("BEGIN IMMEDIATE").map_err(|error| sqlite(&error))
+        self.execute("BEGIN IMMEDIATE")
     }
 
     /// Runs requests in the transaction that has begun and commits it, or until SQLite has rolled it back, as it does
@@ -174,18 +174,18 @@ impl Writer {
     }
 
     /// Runs a request so that nothing is left of it if it is refused. Fails when the whole transaction is gone.
-    fn run_one(&mut self, request: &mut dyn Request, is_alone: bool) -> rusqlite::Result<()> {
+    fn run_one(&mut self, request: &mut dyn Request, is_alone: bool) -> Result<(), Error> {
         let before = self.memory.tally;
         if !is_alone {
             self.execute("SAVEPOINT request")?;
         }
         let Self { connection, memory, config, .. } = self;
-        let is_met = request.run(&mut Txn { connection, memory, config });
-        if self.connection.is_autocommit() {
-            return Err(gone());
-        }
-        if is_met {
+        let met = request.run(&mut Txn { connection, memory, config });
+        let Err(refused) = met else {
             return if is_alone { Ok(()) } else { self.execute("RELEASE request") };
+        };
+        if self.connection.is_autocommit() {
+            return Err(refused);
         }
         self.memory.roll_back(before);
         if is_alone {
@@ -197,29 +197,25 @@ impl Writer {
     }
 
     /// Makes sure that nothing is left of a transaction, and tells why.
-    fn roll_back(&mut self, start: Tally, error: rusqlite::Error) -> Error {
+    fn roll_back(&mut self, start: Tally, error: Error) -> Error {
         if !self.connection.is_autocommit()
             && let Err(error) = self.execute("ROLLBACK")
         {
             self.health.fail(&format!("a transaction could not be rolled back: {error}"));
         }
         self.memory.roll_back(start);
-        match self.health.check() {
-            Err(failed) => failed,
-            Ok(()) if is_full(&error) => full("the database"),
-            Ok(()) => sqlite(&error),
-        }
+        self.health.check().err().unwrap_or(error)
     }
 
     /// Commits; when it returns, all is on disk.
-    fn commit(&mut self) -> rusqlite::Result<()> {
-        let committed = self.faults.commit().and_then(|()| self.execute("COMMIT"));
+    fn commit(&mut self) -> Result<(), Error> {
+        let committed = self.faults.commit().and_then(|()| self.try_execute("COMMIT"));
         if let Err(error) = committed {
             // Out of room, nothing has happened. After anything else nobody knows what the disk holds.
             if !is_full(&error) {
                 self.health.fail(&format!("a commit failed: {error}"));
             }
-            return Err(error);
+            return Err(sqlite(&error));
         }
         if let Some(answered) = &mut self.answered
             && let Err(error) = answered.note(self.frames.load(Relaxed))
@@ -231,7 +227,7 @@ impl Writer {
     }
 
     /// Purges along with what was added, so that it costs no commit of its own.
-    fn purge_along(&mut self) -> rusqlite::Result<()> {
+    fn purge_along(&mut self) -> Result<(), Error> {
         let appended = self.memory.tally.appended;
         if appended > 0 {
             self.purge(appended.saturating_mul(PURGED_PER_RECORD))?;
@@ -239,11 +235,11 @@ impl Writer {
         Ok(())
     }
 
-    fn purge(&mut self, most: u64) -> rusqlite::Result<()> {
+    fn purge(&mut self, most: u64) -> Result<(), Error> {
         let Self { connection, memory, config, .. } = self;
         match (Txn { connection, memory, config }).purge(most) {
             Ok(has_excess) => self.has_excess = has_excess,
-            Err(Failure::Sqlite(error)) => return Err(error),
+            Err(Failure::Sqlite(error)) => return Err(sqlite(&error)),
             // A record that cannot be read cannot be purged. Nobody who writes is to blame.
             Err(Failure::Refused(error)) => {
                 tracing::error!(%error, "records are not purged");
@@ -270,14 +266,13 @@ impl Writer {
         self.tender.tend(&self.connection, self.frames.load(Relaxed));
     }
 
-    fn execute(&self, sql: &str) -> rusqlite::Result<()> {
+    fn execute(&self, sql: &str) -> Result<(), Error> {
+        self.try_execute(sql).map_err(|error| sqlite(&error))
+    }
+
+    fn try_execute(&self, sql: &str) -> rusqlite::Result<()> {
         self.connection.prepare_cached(sql)?.execute([]).map(drop)
     }
-}
-
-/// The error of requests whose transaction was rolled back along with another.
-fn gone() -> rusqlite::Error {
-    rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL), None)
 }
 
 /// An error once more, for each who shares it.
