@@ -1,5 +1,6 @@
 //! Actions: named code with limits.
 
+mod destination;
 mod limits;
 
 use std::any::{Any, TypeId};
@@ -14,6 +15,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+pub use self::destination::Destination;
 pub use self::limits::{Limits, RetryPolicy};
 use crate::activation::Version;
 use crate::context::{Context, InitContext};
@@ -224,6 +226,12 @@ pub struct ActionSpec {
     /// The backend that it asks for; the platform's default otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backend: Option<String>,
+    /// What is told of activations that nobody waits for and that succeed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_success: Option<Destination>,
+    /// What is told of activations that nobody waits for and that fail, once there is no further attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_failure: Option<Destination>,
 }
 
 impl fmt::Debug for ActionSpec {
@@ -264,6 +272,8 @@ impl ActionSpec {
             description: String::new(),
             blocking: false,
             backend: None,
+            on_success: None,
+            on_failure: None,
         })
     }
 
@@ -292,6 +302,27 @@ impl ActionSpec {
     #[must_use]
     pub fn with_retries(mut self, retries: u32) -> Self {
         self.retry.retries = retries;
+        self
+    }
+
+    /// The same action with another policy for when it is run again.
+    #[must_use]
+    pub fn with_retry(mut self, retry: RetryPolicy) -> Self {
+        self.retry = retry;
+        self
+    }
+
+    /// The same action with a destination for activations that nobody waits for and that succeed.
+    #[must_use]
+    pub fn with_on_success(mut self, destination: Destination) -> Self {
+        self.on_success = Some(destination);
+        self
+    }
+
+    /// The same action with a destination for activations that nobody waits for and that fail.
+    #[must_use]
+    pub fn with_on_failure(mut self, destination: Destination) -> Self {
+        self.on_failure = Some(destination);
         self
     }
 
@@ -340,12 +371,7 @@ impl ActionSpec {
             let text = format!("with '{}' the concurrency must be 1", Self::FRESH_SANDBOX);
             return Err(Error::new(ErrorKind::InvalidArgument, text).with_context("action", &self.name));
         }
-        if self.retry.retries > RetryPolicy::MAX_RETRIES {
-            let text =
-                format!("retries {} is out of range: 0 to {}", self.retry.retries, RetryPolicy::MAX_RETRIES);
-            return Err(Error::new(ErrorKind::InvalidArgument, text).with_context("action", &self.name));
-        }
-        Ok(())
+        self.retry.check().map_err(|error| error.with_context("action", &self.name))
     }
 }
 

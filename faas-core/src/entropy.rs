@@ -20,6 +20,8 @@ use crate::units::Timestamp;
 pub struct Entropy {
     /// What monotonic readings count from.
     base: Instant,
+    /// What the wall clock of a seed shows then.
+    epoch: Timestamp,
     seeded: Option<Mutex<Rng>>,
 }
 
@@ -33,13 +35,21 @@ impl Entropy {
     /// The system's clock and randomness.
     #[must_use]
     pub fn system() -> Self {
-        Self { base: Instant::now(), seeded: None }
+        Self { base: Instant::now(), epoch: SEEDED_EPOCH, seeded: None }
     }
 
     /// A fixed stream of randomness, and time that starts at [`SEEDED_EPOCH`].
     #[must_use]
     pub fn seeded(seed: u64) -> Self {
-        Self { base: Instant::now(), seeded: Some(Mutex::new(Rng::with_seed(seed))) }
+        Self { base: Instant::now(), epoch: SEEDED_EPOCH, seeded: Some(Mutex::new(Rng::with_seed(seed))) }
+    }
+
+    /// The same with time that starts at `epoch`, such as where an earlier platform on the same store ended. Without a
+    /// seed it changes nothing.
+    #[must_use]
+    pub fn with_epoch(mut self, epoch: Timestamp) -> Self {
+        self.epoch = epoch;
+        self
     }
 
     /// Whether a seed decides everything.
@@ -76,7 +86,7 @@ impl Entropy {
     #[must_use]
     pub fn wall_clock(&self) -> Timestamp {
         match self.seeded {
-            Some(_) => SEEDED_EPOCH.after(self.base.elapsed()),
+            Some(_) => self.epoch.after(self.base.elapsed()),
             #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
             None => SystemTime::now().into(),
         }
@@ -92,7 +102,7 @@ impl Entropy {
             static READ: Cell<Option<(Instant, Timestamp)>> = const { Cell::new(None) };
         }
         if self.is_seeded() {
-            return SEEDED_EPOCH.after(self.since_base(now));
+            return self.epoch.after(self.since_base(now));
         }
         READ.with(|read| match read.get() {
             Some((then, wall)) if now >= then && now - then < WALL_READING => wall.after(now - then),

@@ -160,9 +160,11 @@ mod stripe;
 pub mod __private;
 
 #[cfg(feature = "host")]
-pub use platform::{CallError, InvokeOptions, Platform, PlatformBuilder};
+pub use platform::{CallError, FireOptions, InvokeOptions, Platform, PlatformBuilder, SubmitOptions};
 
-pub use action::{Action, ActionSet, ActionSpec, ErasedAction, Limits, NamedAction, RetryPolicy};
+pub use action::{
+    Action, ActionSet, ActionSpec, Destination, ErasedAction, Limits, NamedAction, RetryPolicy,
+};
 
 pub use context::{Context, InitContext};
 

@@ -103,6 +103,12 @@ impl Outcome {
         Err(Error::new(ErrorKind::InvalidArgument, text))
     }
 
+    /// The class alone.
+    #[cfg(feature = "host")]
+    pub(crate) fn without_result(&self) -> Self {
+        Self { status: self.status, result: Payload::empty() }
+    }
+
     fn failed(status: Status, error: Value) -> Self {
         let result = Payload::from_value(&json!({ "error": error }))
             .or_else(|error| Payload::from_value(&json!({ "error": error.message() })))

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde_json::Value;
 
+use crate::action::RetryPolicy;
 use crate::error::{BoxError, Error};
 use crate::name::EntityName;
 use crate::payload::{IntoPayload, Payload};
@@ -31,6 +32,11 @@ pub trait Rule: Send + Sync + 'static {
     /// # Errors
     /// Whatever the mapping fails with.
     fn apply(&self, event: &Event) -> Result<Option<Payload>, BoxError>;
+
+    /// When what it invokes is run again, if that is not for the action to say.
+    fn retry(&self) -> Option<RetryPolicy> {
+        None
+    }
 }
 
 type Filter = Box<dyn Fn(&Value) -> bool + Send + Sync>;
@@ -57,6 +63,7 @@ pub struct RuleSpec {
     action: EntityName,
     filter: Option<Filter>,
     mapping: Option<Mapping>,
+    retry: Option<RetryPolicy>,
 }
 
 impl RuleSpec {
@@ -71,6 +78,7 @@ impl RuleSpec {
             action: action.parse()?,
             filter: None,
             mapping: None,
+            retry: None,
         })
     }
 
@@ -85,6 +93,13 @@ impl RuleSpec {
     #[must_use]
     pub fn map(mut self, mapping: impl Fn(Value) -> Result<Value, BoxError> + Send + Sync + 'static) -> Self {
         self.mapping = Some(Box::new(mapping));
+        self
+    }
+
+    /// The same rule with a policy of its own for when the action is run again, in place of the action's.
+    #[must_use]
+    pub fn with_retry(mut self, retry: RetryPolicy) -> Self {
+        self.retry = Some(retry);
         self
     }
 }
@@ -114,6 +129,10 @@ impl Rule for RuleSpec {
             None => Ok(Some(event.payload.clone())),
             Some(mapping) => Ok(Some(mapping(value)?.into_payload()?)),
         }
+    }
+
+    fn retry(&self) -> Option<RetryPolicy> {
+        self.retry
     }
 }
 

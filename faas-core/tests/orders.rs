@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use faas_core::scheduler::{Order, SchedulerConfig};
 use faas_core::store::{ActivationQuery, Expect};
-use faas_core::{Context, Error, InvokeOptions, LocalBackend, Namespace, Platform, action, actions};
+use faas_core::{Context, Error, LocalBackend, Namespace, Platform, SubmitOptions, action, actions};
 
 #[action]
 async fn short(cx: &Context) {
@@ -37,8 +37,8 @@ async fn order_of_runs(app: &Platform, jobs: &[(&str, &str)]) -> Result<Vec<Stri
     // It takes the only slot, so that all others queue.
     app.submit("long", ()).await?;
     for (name, namespace) in jobs {
-        let namespace = Some(Namespace::new(namespace)?);
-        app.submit_with(name, (), InvokeOptions { namespace, ..InvokeOptions::default() }).await?;
+        let options = SubmitOptions::new().with_namespace(Namespace::new(namespace)?);
+        app.submit_with(name, (), options).await?;
     }
     app.drain().await;
     let mut records = app.activations(&ActivationQuery::default()).await?;

@@ -91,11 +91,27 @@ pub struct RetryPolicy {
     pub base: Duration,
     /// The longest pause.
     pub max: Duration,
+    /// How long after it was accepted an attempt may start at the latest; at any time unless told. An activation whose
+    /// first attempt could not start by then ends without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_age: Option<Duration>,
 }
 
 impl RetryPolicy {
     /// The largest number of retries. Arbitrary.
     pub const MAX_RETRIES: u32 = 100;
+
+    /// Checks the number of retries against its range.
+    ///
+    /// # Errors
+    /// `InvalidArgument`, naming the value and the range.
+    pub fn check(&self) -> Result<(), Error> {
+        if self.retries <= Self::MAX_RETRIES {
+            return Ok(());
+        }
+        let text = format!("retries {} is out of range: 0 to {}", self.retries, Self::MAX_RETRIES);
+        Err(Error::new(ErrorKind::InvalidArgument, text))
+    }
 
     /// The longest pause after attempt number `attempt` (from 1).
     #[must_use]
@@ -113,6 +129,7 @@ impl Default for RetryPolicy {
             on_application_error: false,
             base: Duration::from_millis(100),
             max: Duration::from_secs(10),
+            max_age: None,
         }
     }
 }

@@ -7,13 +7,14 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tracing::level_filters::LevelFilter;
 
+use super::dispatch::{self, Dispatch};
 use super::in_flight::InFlight;
-use super::jobs::Waiters;
 use super::lane::Lane;
 use super::registry::Registry;
 use super::unfinished::Orphan;
-use super::{Inner, MAX_CAUSAL_DEPTH, Platform};
-use crate::action::{Action, ActionSet, ActionSpec, Parameters};
+use super::waiters::Waiters;
+use super::{Inner, KEY_RETENTION, MAX_CAUSAL_DEPTH, Platform};
+use crate::action::{Action, ActionSet, ActionSpec, Destination, Parameters};
 use crate::backend::Backend;
 use crate::entropy::Entropy;
 use crate::error::{Error, ErrorKind};
@@ -38,6 +39,9 @@ pub struct PlatformBuilder {
     quotas_of: Vec<(String, Quota)>,
     max_payload: usize,
     max_causal_depth: u32,
+    dispatch_window: usize,
+    key_retention: Duration,
+    record_inputs: Option<bool>,
     log_level: LevelFilter,
     pub(super) entities: Entities,
 }
@@ -66,6 +70,9 @@ impl Default for PlatformBuilder {
             quotas_of: Vec::new(),
             max_payload: payload::MAX_BYTES,
             max_causal_depth: MAX_CAUSAL_DEPTH,
+            dispatch_window: dispatch::WINDOW,
+            key_retention: KEY_RETENTION,
+            record_inputs: None,
             log_level: LevelFilter::INFO,
             entities: Entities::default(),
         }
@@ -149,6 +156,30 @@ impl PlatformBuilder {
         self
     }
 
+    /// How many accepted jobs are taken out of the store at once, at least 1; 256 unless told. All others wait there and
+    /// take no memory of this process. More than run at once keep the backends busy; jobs of one backend that is full
+    /// can hold up those of another once they fill the window.
+    #[must_use]
+    pub fn dispatch_window(mut self, jobs: usize) -> Self {
+        self.dispatch_window = jobs;
+        self
+    }
+
+    /// For how long the same idempotency key gives the same activation; [`KEY_RETENTION`] unless told.
+    #[must_use]
+    pub fn idempotency_retention(mut self, retention: Duration) -> Self {
+        self.key_retention = retention;
+        self
+    }
+
+    /// Whether records keep what an activation was given, so that it can be run again by
+    /// [`replay`](Platform::replay). Unless told, they do where the store is durable.
+    #[must_use]
+    pub fn record_inputs(mut self, record: bool) -> Self {
+        self.record_inputs = Some(record);
+        self
+    }
+
     /// The most verbose level of `tracing` that records keep; info unless told.
     #[must_use]
     pub fn log_level(mut self, level: LevelFilter) -> Self {
@@ -222,11 +253,14 @@ impl PlatformBuilder {
         self
     }
 
-    /// Checks everything, deploys the actions, and starts.
+    /// Checks everything, deploys the actions, and starts. Work that an earlier platform accepted in the same store goes
+    /// on: what had not started is run, and what was lost while it ran is run again where its retries allow that, or
+    /// has a record that says it was lost. So one platform at a time works on a store.
     ///
     /// # Errors
-    /// `InvalidArgument` for bad names, limits, sequences and rules; `AlreadyExists` for a name that is used
-    /// twice; `NotFound` for a backend or action that is named but missing; what a backend refuses a
+    /// `InvalidArgument` for bad names, limits, sequences and rules, and for rules and schedules that are stored while
+    /// their code is not registered; `AlreadyExists` for a name that is used twice; `NotFound` for a backend, action or
+    /// destination that is named but missing; what a backend refuses a
     /// deployment with; `Unavailable` when the store cannot be used.
     ///
     /// # Cancel safety
@@ -251,16 +285,19 @@ impl PlatformBuilder {
         let quotas_of = self.quotas_of.into_iter().map(|(name, quota)| Ok((Namespace::new(&name)?, quota)));
         let quotas_of = quotas_of.collect::<Result<Vec<_>, Error>>()?;
         let store = self.store.unwrap_or_else(|| Arc::new(MemoryStore::new()));
+        let durable = store.is_durable();
         let (finisher, orphans) = mpsc::unbounded_channel();
+        let (dispatch, kept) = Dispatch::new(self.dispatch_window);
         let inner = Arc::new(Inner {
             registry: Registry::new(home),
             lanes,
-            durable: store.is_durable(),
+            durable,
             store,
             entropy,
             quotas: Quotas::new(self.quota, quotas_of),
             in_flight: InFlight::new(),
             waiters: Waiters::default(),
+            dispatch,
             finisher,
             closing: watch::Sender::new(false),
             background: Mutex::new(background),
@@ -268,14 +305,19 @@ impl PlatformBuilder {
             queue_limit,
             max_payload: self.max_payload,
             max_causal_depth: self.max_causal_depth,
+            key_retention: self.key_retention,
+            record_inputs: self.record_inputs.unwrap_or(durable),
             log_level: self.log_level,
             writing: tokio::sync::Mutex::new(()),
             metrics: Metrics::new(),
         });
         crate::metrics::describe();
         tokio::spawn(finish_orphans(orphans));
-        inner.register(self.entities).await.map_err(|error| error.with_operation("build"))?;
-        Ok(Platform(inner))
+        let handle = Arc::new(());
+        inner.open(self.entities).await.map_err(|error| error.with_operation("build"))?;
+        let (shared, weak) = (Arc::clone(&inner.dispatch), Arc::downgrade(&inner));
+        inner.spawn_background(dispatch::run(shared, weak, Arc::downgrade(&handle), kept));
+        Ok(Platform(inner, handle))
     }
 }
 
@@ -325,11 +367,23 @@ async fn finish_orphans(mut orphans: mpsc::UnboundedReceiver<Orphan>) {
 }
 
 impl Inner {
+    /// Takes over what an earlier platform left, and registers what this one has: only then can that go on.
+    async fn open(self: &Arc<Self>, entities: Entities) -> Result<(), Error> {
+        self.store.take_over().await?;
+        self.dispatch.take_over(self.store.pending().await?);
+        self.register(entities).await
+    }
+
     async fn register(self: &Arc<Self>, entities: Entities) -> Result<(), Error> {
         entities.check_unique(self.registry.home())?;
         for (name, parameters) in entities.packages {
             self.put_package(&name, parameters, Expect::Any).await?;
         }
+        let destinations: Vec<Destination> = entities
+            .actions
+            .iter()
+            .flat_map(|spec| spec.on_success.iter().chain(&spec.on_failure).cloned())
+            .collect();
         self.put_actions(entities.actions).await?;
         for (name, members) in entities.sequences {
             self.put_sequence(&name, &members, Expect::Any).await?;
@@ -347,6 +401,8 @@ impl Inner {
         }
         self.put_rules(entities.rules).await?;
         self.check_stored_rules().await?;
+        self.check_destinations(&destinations)?;
+        self.check_stored_schedules(&entities.feeds).await?;
         for feed in entities.feeds {
             self.spawn_feed(feed);
         }

@@ -89,7 +89,7 @@ impl Platform {
         self.0.put_rule(Box::new(rule), expect).await
     }
 
-    /// Deletes whatever has the name. Activations that were admitted before still run.
+    /// Deletes whatever has the name, a feed's with its schedule. Activations that were admitted before still run.
     ///
     /// # Errors
     /// `NotFound`, `Conflict` for another revision or a package that is not empty.
@@ -107,6 +107,10 @@ impl Platform {
                 let text = format!("Package not empty (contains {inside} entities). Delete them first.");
                 return Err(Error::new(ErrorKind::Conflict, text).with_context("package", &name));
             }
+        }
+        if let Some(Entry::Trigger(_)) = self.0.registry.entry(&name) {
+            // Before the trigger: a schedule that is left alone keeps an app from starting.
+            self.0.store.delete_schedule(&name).await?;
         }
         self.0.store.delete_entity(&name, expect).await?;
         self.0.registry.remove(&name)

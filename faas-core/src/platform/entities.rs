@@ -8,7 +8,7 @@ use super::Inner;
 use super::lane::Lane;
 use super::registry::{ActionEntry, Entry, PackageEntry, RuleEntry, Switch, TriggerEntry};
 use super::target::{Deployed, Runs, Target};
-use crate::action::{ActionSpec, Limits, Parameters, RetryPolicy};
+use crate::action::{ActionSpec, Destination, Limits, Parameters, RetryPolicy};
 use crate::activation::{ActionRevision, ActivationKind, Version};
 use crate::error::{Error, ErrorKind};
 use crate::name::EntityName;
@@ -16,6 +16,7 @@ use crate::payload::Payload;
 use crate::rule::Rule;
 use crate::scheduler::RunAverage;
 use crate::store::{Entity, EntityKind, Expect, Revision};
+use crate::trigger::Trigger;
 use crate::units::MemoryMib;
 
 impl Inner {
@@ -165,6 +166,9 @@ impl Inner {
                 format!("a rule is never in a package, but is named '{name}'"),
             ));
         }
+        if let Some(retry) = rule.retry() {
+            retry.check().map_err(|error| error.with_context("rule", &name))?;
+        }
         let (trigger, action) = (rule.trigger().resolve(home), rule.action().resolve(home));
         if !matches!(self.registry.entry(&trigger), Some(Entry::Trigger(_))) {
             return Err(missing(&name, "trigger", &trigger));
@@ -193,6 +197,37 @@ impl Inner {
             }
         }
         Ok(())
+    }
+
+    /// A destination that does not exist would tell nobody.
+    pub(super) fn check_destinations(&self, destinations: &[Destination]) -> Result<(), Error> {
+        let absolute = |name: &EntityName| format!("/{}", name.resolve(self.registry.home()));
+        for destination in destinations {
+            let found = match destination {
+                Destination::Action(name) => self.registry.action(&absolute(name)).map(drop),
+                Destination::Trigger(name) => self.registry.trigger(&absolute(name)).map(drop),
+            };
+            found.map_err(|error| error.with_context("destination", destination))?;
+        }
+        Ok(())
+    }
+
+    /// A stored schedule is only a position: without its feed it would silently miss its ticks.
+    pub(super) async fn check_stored_schedules(&self, feeds: &[Arc<dyn Trigger>]) -> Result<(), Error> {
+        for (name, _) in self.store.schedules().await? {
+            if !feeds.iter().any(|feed| feed.name().resolve(self.registry.home()) == name) {
+                let text = format!(
+                    "schedule '{name}' is stored but its feed is not registered: register or delete it"
+                );
+                return Err(Error::new(ErrorKind::InvalidArgument, text));
+            }
+        }
+        Ok(())
+    }
+
+    /// The policy of a rule, where it is registered and has one.
+    pub(super) fn retry_of(&self, rule: &EntityName) -> Option<RetryPolicy> {
+        self.registry.rule(&format!("/{rule}")).ok()?.rule.retry()
     }
 
     pub(super) async fn switch_rule(&self, name: &str, enabled: bool) -> Result<Revision, Error> {
@@ -332,6 +367,11 @@ fn body_of(spec: &ActionSpec, lane: &Lane) -> Result<Payload, Error> {
     }
     if spec.retry != RetryPolicy::default() {
         body.insert("retry".into(), json!(spec.retry));
+    }
+    for (key, destination) in [("onSuccess", &spec.on_success), ("onFailure", &spec.on_failure)] {
+        if let Some(destination) = destination {
+            body.insert(key.into(), json!(destination));
+        }
     }
     for (key, fields) in [("parameters", &spec.parameters), ("annotations", &spec.annotations)] {
         if !fields.is_empty() {

@@ -34,6 +34,25 @@ impl SinkTarget for Sink {
         })
     }
 
+    fn position(&self) -> BoxFuture<'_, Result<Option<Timestamp>, Error>> {
+        Box::pin(async move {
+            let Some(platform) = self.platform.upgrade().filter(|platform| platform.durable) else {
+                return Ok(None);
+            };
+            let schedules = platform.store.schedules().await?;
+            Ok(schedules.into_iter().find(|(name, _)| *name == self.trigger).map(|(_, position)| position))
+        })
+    }
+
+    fn keep_position(&self, position: Timestamp) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(async move {
+            match self.platform.upgrade().filter(|platform| platform.durable) {
+                Some(platform) => platform.store.put_schedule(&self.trigger, position).await,
+                None => Ok(()),
+            }
+        })
+    }
+
     fn closed(&self) -> BoxFuture<'_, ()> {
         let mut closing = self.closing.clone();
         Box::pin(async move {

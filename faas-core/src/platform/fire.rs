@@ -20,6 +20,31 @@ use crate::store::{Claim, FollowUp, Job, Work};
 use crate::trigger::Event;
 use crate::units::Timestamp;
 
+/// How firing a trigger differs from the usual.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct FireOptions {
+    /// What the caller calls this event, at most [`MAX_KEY`](super::MAX_KEY) bytes. The event of a trigger and a key
+    /// is accepted once within the platform's
+    /// [`idempotency_retention`](crate::PlatformBuilder::idempotency_retention): each call gives the id of the first.
+    pub key: Option<String>,
+}
+
+impl FireOptions {
+    /// Firing as usual.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The same, once for this key.
+    #[must_use]
+    pub fn with_key(mut self, key: impl Into<String>) -> Self {
+        self.key = Some(key.into());
+        self
+    }
+}
+
 /// What firing a trigger comes to: its record, and the jobs of the rules that matched.
 struct Fired {
     record: Activation,
@@ -58,6 +83,43 @@ impl Platform {
         self.fire_event(trigger, event).await
     }
 
+    /// [`fire`](Self::fire) with options. With a key the event itself is accepted first, and fired a little later:
+    /// [`activation`](Self::activation) waits for the trigger's record.
+    ///
+    /// ```
+    /// use faas_core::prelude::*;
+    /// use faas_core::FireOptions;
+    /// use serde_json::json;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), BoxError> {
+    /// let app = Platform::builder().backend(LocalBackend::new()).trigger("paid").build().await?;
+    /// let once = || FireOptions::new().with_key("invoice-7");
+    /// let first = app.fire_with("paid", json!({ "invoice": 7 }), once()).await?;
+    /// assert_eq!(app.fire_with("paid", json!({ "invoice": 7 }), once()).await?, first);
+    /// assert!(app.activation(first).await?.outcome.is_success());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`fire`](Self::fire); `InvalidArgument` for a key that is empty or too long.
+    ///
+    /// # Cancel safety
+    /// Dropping it leaves the event accepted or not. With a key it can be called again without harm.
+    pub async fn fire_with(
+        &self,
+        trigger: &str,
+        payload: impl IntoPayload,
+        options: FireOptions,
+    ) -> Result<ActivationId, Error> {
+        let payload = payload.into_payload()?;
+        match options.key {
+            Some(key) => self.0.fire_once(trigger, payload, &key).await,
+            None => self.fire(trigger, payload).await,
+        }
+    }
+
     /// [`fire`](Self::fire) with an event of a source. An event whose id the source gave fires once: repeating
     /// it gives the same id and does nothing else, for as long as the record is kept.
     ///
@@ -92,11 +154,11 @@ impl Inner {
         }
         let fired = self.apply_rules(trigger, id, None, 0, event)?;
         let platform = Arc::clone(self);
-        // In a task of its own: a caller who leaves meanwhile leaves no job behind that nobody runs.
+        // In a task of its own: a caller who leaves meanwhile leaves no job behind that nobody is told of.
         let firing = tokio::spawn(async move {
             match platform.store.append(fired.record.clone(), fired.follow_up()).await {
                 Ok(()) => {
-                    platform.fan_out(fired, &entered);
+                    platform.fan_out(&fired, &entered);
                     Ok(())
                 }
                 // Somebody else fired the same event in the meantime.
@@ -106,6 +168,45 @@ impl Inner {
         });
         firing.await.unwrap_or_else(|_| Err(ended()))?;
         Ok(id)
+    }
+
+    /// Accepts an event as a job, once for a key.
+    async fn fire_once(
+        self: &Arc<Self>,
+        trigger: &str,
+        payload: Payload,
+        key: &str,
+    ) -> Result<ActivationId, Error> {
+        let _entered = self.in_flight.enter()?;
+        let trigger = self.registry.trigger(trigger)?;
+        self.check_event(&trigger, &payload).map_err(|error| error.with_context("trigger", &trigger.name))?;
+        let key = self.key(trigger.name.namespace(), &trigger.name, Some(key))?;
+        if let Some(known) = self.find_keyed(key.as_ref()).await? {
+            return Ok(known);
+        }
+        self.check_backlog().await?;
+        self.quotas.admit_fire(trigger.name.namespace())?;
+        let now = self.entropy.wall_clock();
+        let job = Job {
+            id: self.new_id(now),
+            work: Work::Fire(trigger.name.clone()),
+            payload,
+            invoker: None,
+            cause: None,
+            rule: None,
+            depth: 0,
+            accepted: self.dispatch.accepted_at(now),
+            not_before: now,
+            key: key.clone(),
+        };
+        let id = job.id;
+        match self.accept_job(job).await {
+            // Somebody else was first with the key.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                self.find_keyed(key.as_ref()).await?.ok_or(error)
+            }
+            done => done.map(|()| id),
+        }
     }
 
     /// Refuses events from outside while too much accepted work waits. What follows from accepted work is never
@@ -119,18 +220,19 @@ impl Inner {
         Err(Error::new(ErrorKind::Overloaded, text))
     }
 
-    /// Fires what an action emitted.
+    /// Fires what an action emitted, and events that were accepted first.
     pub(super) async fn fire_job(
         self: &Arc<Self>,
         job: &Job,
-        name: &EntityName,
         claim: Claim,
         entered: Entered,
     ) -> Result<(), Error> {
+        let name = job.work.name();
         match self.fire_emitted(job, name) {
             Ok(fired) => {
-                self.store.finish(claim, fired.record.clone(), fired.follow_up()).await?;
-                self.fan_out(fired, &entered);
+                let finish = || self.store.finish(claim, fired.record.clone(), fired.follow_up());
+                self.patiently(finish).await?;
+                self.fan_out(&fired, &entered);
                 Ok(())
             }
             Err(error) => {
@@ -141,13 +243,7 @@ impl Inner {
     }
 
     fn fire_emitted(&self, job: &Job, name: &EntityName) -> Result<Fired, Error> {
-        if job.depth > self.max_causal_depth {
-            let text = format!(
-                "The event is {} events away from its origin, more than {}: rules and actions fire each other in a cycle.",
-                job.depth, self.max_causal_depth
-            );
-            return Err(Error::new(ErrorKind::InvalidArgument, text));
-        }
+        self.check_depth(job.depth)?;
         let trigger = self.registry.trigger(&format!("/{name}"))?;
         self.check_event(&trigger, &job.payload)?;
         let event = Event { id: None, at: job.accepted, payload: job.payload.clone() };
@@ -163,11 +259,9 @@ impl Inner {
     }
 
     /// After the trigger's record and its jobs are in the store.
-    fn fan_out(self: &Arc<Self>, fired: Fired, entered: &Entered) {
+    fn fan_out(self: &Arc<Self>, fired: &Fired, entered: &Entered) {
+        self.queued(fired.jobs.len());
         self.written(&fired.record, entered);
-        for job in fired.jobs {
-            self.dispatch(job, entered.another());
-        }
         for record in &fired.failed {
             self.written(record, entered);
         }
@@ -231,7 +325,7 @@ impl Inner {
             cause: Some(id),
             rule: Some(name.clone()),
             depth,
-            accepted: now,
+            accepted: self.dispatch.accepted_at(now),
             not_before: now,
             key: None,
         };

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 use crate::error::{Error, ErrorKind};
 use crate::outcome::Status;
@@ -64,6 +65,13 @@ impl InFlight {
         Ok(entered)
     }
 
+    /// Begins a piece of work that was accepted before: it is let in though the door may be shut by now.
+    pub(super) fn enter_accepted(&self) -> Entered {
+        let stripe = Arc::clone(&self.stripes[thread_number() % STRIPES]);
+        stripe.counts.0.entered.fetch_add(1, Ordering::SeqCst);
+        Entered(stripe)
+    }
+
     pub(super) fn is_closing(&self) -> bool {
         self.shared.closing.load(Ordering::SeqCst)
     }
@@ -76,7 +84,7 @@ impl InFlight {
     /// Completes when nothing is under way. Call [`close`](Self::close) first.
     pub(super) async fn idle(&self) {
         loop {
-            let left = self.shared.left.notified();
+            let left = self.leaving();
             let mut left = std::pin::pin!(left);
             left.as_mut().enable();
             if self.under_way() == 0 {
@@ -84,6 +92,11 @@ impl InFlight {
             }
             left.await;
         }
+    }
+
+    /// Completes when something leaves. Call [`close`](Self::close) first.
+    pub(super) fn leaving(&self) -> Notified<'_> {
+        self.shared.left.notified()
     }
 
     /// What is under way. Counts of leaving are read first, so that the difference is never negative.

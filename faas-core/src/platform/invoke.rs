@@ -1,4 +1,4 @@
-//! Invocations from outside: `invoke`, `call`, `submit`, and waiting for a record.
+//! Invocations that are waited for: `invoke`, `call`, and waiting for a record.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::held::Held;
 use super::in_flight::Entered;
 use super::run::Admission;
 use super::target::{OwnTarget, Runs};
@@ -112,9 +112,11 @@ impl Platform {
         let payload = payload.into_payload()?;
         let Checked { mut progress, admission } = self.0.check(name, payload, options)?;
         if self.0.durable {
-            progress = self.0.accept_durably(progress).await?;
+            // A sequence has no code of its own that could have started.
+            let started = !matches!(admission, Some(Admission::Queued(_)));
+            progress = self.0.begin(progress, started).await?;
         }
-        self.0.run(progress, admission).await
+        self.0.run(progress, admission).await?.ok_or_else(ended)
     }
 
     /// Runs an action with typed input and output.
@@ -138,59 +140,6 @@ impl Platform {
             .map_err(|error| CallError::Output(activation.clone(), error))
     }
 
-    /// Accepts a run of an action or a sequence and gives its id at once. It runs whoever leaves, and
-    /// [`activation`](Self::activation) waits for its record.
-    ///
-    /// # Errors
-    /// As [`invoke`](Self::invoke) before it is accepted; what fails later is in the record.
-    ///
-    /// # Cancel safety
-    /// Dropping it leaves the run accepted or not; once accepted, it runs.
-    pub async fn submit(&self, name: &str, payload: impl IntoPayload) -> Result<ActivationId, Error> {
-        self.submit_with(name, payload, InvokeOptions::default()).await
-    }
-
-    /// [`submit`](Self::submit) with options.
-    ///
-    /// # Errors
-    /// As [`submit`](Self::submit).
-    ///
-    /// # Cancel safety
-    /// As [`submit`](Self::submit).
-    pub async fn submit_with(
-        &self,
-        name: &str,
-        payload: impl IntoPayload,
-        options: InvokeOptions,
-    ) -> Result<ActivationId, Error> {
-        let payload = payload.into_payload()?;
-        let Checked { mut progress, admission } = self.0.check(name, payload, options)?;
-        let id = progress.id;
-        let platform = Arc::clone(&self.0);
-        let (answer, accepted) = oneshot::channel();
-        // What is accepted here is run here: a caller who leaves meanwhile tears nothing apart.
-        tokio::spawn(async move {
-            let done = platform.store.accept(vec![job_of(&progress)]).await;
-            let refused = done.is_err();
-            // A caller who has left does not need the answer.
-            let _ = answer.send(done);
-            if refused {
-                return;
-            }
-            match platform.claim(id).await {
-                Ok(claim) => {
-                    progress.claim = Some(claim);
-                    report(platform.run(progress, admission).await);
-                }
-                Err(error) => {
-                    tracing::error!(activation = %id, %error, "an accepted activation was not claimed")
-                }
-            }
-        });
-        accepted.await.unwrap_or_else(|_| Err(ended()))?;
-        Ok(id)
-    }
-
     /// Waits for the record of an activation.
     ///
     /// # Errors
@@ -199,20 +148,7 @@ impl Platform {
     /// # Cancel safety
     /// Dropping it changes nothing.
     pub async fn activation(&self, id: ActivationId) -> Result<Activation, Error> {
-        loop {
-            let waiting = self.0.waiters.wait_for(id);
-            if let Some(activation) = self.0.store.activation(id).await? {
-                return Ok(activation);
-            }
-            if self.0.store.job(id).await?.is_none() {
-                // The job may have ended between the two looks.
-                return self
-                    .find(id)
-                    .await?
-                    .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there is no activation {id}")));
-            }
-            waiting.written().await;
-        }
+        self.0.wait_for(id).await
     }
 
     /// The record of an activation, if it is written.
@@ -252,14 +188,35 @@ impl Inner {
 
     /// Accepts and claims a request as a job of the store, in a task of its own: a caller who leaves meanwhile
     /// leaves no job behind that nobody runs.
-    async fn accept_durably(self: &Arc<Self>, mut progress: Box<Progress>) -> Result<Box<Progress>, Error> {
+    pub(super) async fn begin(
+        self: &Arc<Self>,
+        mut progress: Box<Progress>,
+        started: bool,
+    ) -> Result<Box<Progress>, Error> {
         let platform = Arc::clone(self);
-        let accepting = tokio::spawn(async move {
-            platform.store.accept(vec![job_of(&progress)]).await?;
-            progress.claim = Some(platform.claim(progress.id).await?);
+        let beginning = tokio::spawn(async move {
+            let claim = platform.store.begin(job_of(&progress), started).await?;
+            progress.held = Some(Box::new(Held::new(claim, started, progress.accepted_at)));
             Ok(Accepted::new(platform, progress))
         });
-        accepting.await.unwrap_or_else(|_| Err(ended()))?.into_progress().ok_or_else(ended)
+        beginning.await.unwrap_or_else(|_| Err(ended()))?.into_progress().ok_or_else(ended)
+    }
+
+    /// Waits for the record of an activation that is accepted.
+    pub(super) async fn wait_for(&self, id: ActivationId) -> Result<Activation, Error> {
+        loop {
+            let waiting = self.waiters.wait_for(id);
+            if let Some(activation) = self.store.activation(id).await? {
+                return Ok(activation);
+            }
+            if self.store.job(id).await?.is_none() {
+                // The job may have ended between the two looks.
+                let found = self.store.activation(id).await?;
+                return found
+                    .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there is no activation {id}")));
+            }
+            waiting.written().await;
+        }
     }
 
     pub(super) fn check_payload(&self, payload: &Payload) -> Result<(), Error> {
@@ -287,6 +244,7 @@ impl Inner {
     ) -> Box<Progress> {
         let accepted = Instant::now();
         let accepted_at = self.entropy.wall_clock_at(accepted);
+        let input = self.record_inputs.then(|| payload.clone());
         Box::new(Progress {
             target,
             id: self.new_id(accepted_at),
@@ -294,7 +252,8 @@ impl Inner {
             invoker: None,
             cause: None,
             depth: 0,
-            claim: None,
+            alone: false,
+            held: None,
             accepted,
             accepted_at,
             start_by: deadline_after(accepted, wait),
@@ -302,6 +261,8 @@ impl Inner {
             entered,
             quota: None,
             attempts: 0,
+            earlier: Vec::new(),
+            input,
             queued: accepted,
             admitted: accepted,
             waited: Duration::ZERO,
@@ -328,7 +289,8 @@ pub(super) fn ended() -> Error {
     Error::new(ErrorKind::Closed, "the runtime is shutting down")
 }
 
-fn job_of(progress: &Progress) -> Job {
+/// The job that a request is.
+pub(super) fn job_of(progress: &Progress) -> Job {
     Job {
         id: progress.id,
         work: Work::Invoke(progress.target.name().clone()),
@@ -340,12 +302,5 @@ fn job_of(progress: &Progress) -> Job {
         accepted: progress.accepted_at,
         not_before: progress.accepted_at,
         key: None,
-    }
-}
-
-/// The record tells of a failure; the log does for whoever watches it.
-pub(super) fn report(result: Result<Activation, Error>) {
-    if let Err(error) = result {
-        tracing::warn!(%error, activation = error.context("activation"), "an accepted activation failed");
     }
 }

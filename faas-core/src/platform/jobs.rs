@@ -1,32 +1,36 @@
 //! Accepted work that the platform runs by itself, and writing records down.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::Inner;
+use super::dispatch::{Place, since};
+use super::held::{Held, is_step};
 use super::in_flight::Entered;
-use super::invoke::report;
+use super::invoke::ended;
 use super::run::Admission;
 use super::target::{OwnTarget, Runs};
-use super::unfinished::{Orphan, Progress, Unfinished};
-use crate::activation::{ActionRevision, Activation, ActivationId, ActivationKind, Record, Version};
+use super::unfinished::{Orphan, Progress, Ran, Unfinished};
+use crate::activation::{ActionRevision, Activation, ActivationKind, Attempt, Record, Times, Version};
 use crate::error::{Error, ErrorKind};
 use crate::name::EntityName;
-use crate::outcome::Outcome;
-use crate::store::{Claim, FollowUp, Job, Work};
-use crate::units::MemoryMib;
+use crate::outcome::{Outcome, Status};
+use crate::scheduler::deadline_after;
+use crate::store::{Claim, Claimed, FollowUp, Job, JobState, Work};
+use crate::units::{MemoryMib, Timestamp};
+
+/// What is told of an attempt whose process ended before it did.
+const LOST: &str = "The activation was lost: its process ended before it did.";
+
+/// How many jobs are given up in one go. Arbitrary.
+const GIVEN_UP: usize = 256;
 
 impl Inner {
     /// Runs an accepted request to its record. One without a place in the queue was accepted before, and gets
     /// one however long the queue is.
-    pub(super) async fn run(
-        self: &Arc<Self>,
-        progress: Box<Progress>,
-        admission: Option<Admission>,
-    ) -> Result<Activation, Error> {
+    pub(super) async fn run(self: &Arc<Self>, progress: Box<Progress>, admission: Option<Admission>) -> Ran {
         let target = Arc::clone(&progress.target);
         let unfinished = Unfinished::new(self, progress);
         match &target.runs {
@@ -35,49 +39,130 @@ impl Inner {
         }
     }
 
-    /// Claims a job and tells that its code may start now.
-    pub(super) async fn claim(&self, id: ActivationId) -> Result<Claim, Error> {
-        let claim = self.store.claim(id).await?;
-        self.store.start(claim, Vec::new()).await?;
-        Ok(claim)
-    }
-
-    /// Runs a job in a task of its own.
-    pub(super) fn dispatch(self: &Arc<Self>, job: Job, entered: Entered) {
-        let platform = Arc::clone(self);
-        tokio::spawn(async move {
-            let id = job.id;
-            if let Err(error) = platform.run_job(job, entered).await {
-                tracing::error!(activation = %id, %error, "an accepted job was not run");
+    /// Runs a job that the dispatcher claimed.
+    pub(super) async fn run_claimed(
+        self: &Arc<Self>,
+        claimed: Claimed,
+        place: Option<Place>,
+        entered: Entered,
+    ) {
+        let id = claimed.job.id;
+        let done = match self.find_target(&claimed.job) {
+            Ok(Some(target)) => {
+                let lost = claimed.state == JobState::Lost && matches!(target.runs, Runs::Action(_));
+                let mut progress = self.progress_of(target, claimed, entered);
+                if let Some(held) = &mut progress.held {
+                    held.place = place;
+                }
+                if lost {
+                    self.run_lost(progress).await;
+                } else {
+                    self.run_to_its_end(progress, None).await;
+                }
+                return;
             }
-        });
-    }
-
-    async fn run_job(self: &Arc<Self>, job: Job, entered: Entered) -> Result<(), Error> {
-        let claim = self.claim(job.id).await?;
-        match &job.work {
-            Work::Invoke(name) => match self.registry.action(&format!("/{name}")) {
-                Ok(target) => {
-                    report(self.run(self.progress_of(target, job, claim, entered), None).await);
-                    Ok(())
-                }
-                Err(error) => {
-                    let record = self.bare_record(&job, name, ActivationKind::Action, error.message());
-                    self.finish_bare(claim, record, &entered).await
-                }
-            },
-            Work::Fire(name) => self.fire_job(&job, name, claim, entered).await,
+            Ok(None) => self.fire_job(&claimed.job, claimed.claim, entered).await,
+            Err(error) => self.end_unrunnable(&claimed.job, claimed.claim, error.message(), entered).await,
+        };
+        if let Err(error) = done {
+            tracing::error!(activation = %id, %error, "an accepted activation has no record");
         }
     }
 
-    fn progress_of(&self, target: Arc<OwnTarget>, job: Job, claim: Claim, entered: Entered) -> Box<Progress> {
+    /// What a job runs, unless it fires a trigger.
+    fn find_target(&self, job: &Job) -> Result<Option<Arc<OwnTarget>>, Error> {
+        let Work::Invoke(name) = &job.work else { return Ok(None) };
+        self.check_depth(job.depth)?;
+        self.registry.action(&format!("/{name}")).map(Some)
+    }
+
+    /// Refuses what is too many events away from its origin.
+    pub(super) fn check_depth(&self, depth: u32) -> Result<(), Error> {
+        if depth <= self.max_causal_depth {
+            return Ok(());
+        }
+        let text = format!(
+            "The event is {depth} events away from its origin, more than {}: rules and actions fire each other in a cycle.",
+            self.max_causal_depth
+        );
+        Err(Error::new(ErrorKind::InvalidArgument, text))
+    }
+
+    /// A job on its way, as far as it had come. Nobody waits for it, so that it may wait for as long as it takes.
+    fn progress_of(&self, target: Arc<OwnTarget>, claimed: Claimed, entered: Entered) -> Box<Progress> {
+        let Claimed { job, claim, earlier, .. } = claimed;
+        let quota = self.quotas.count_accepted(job.namespace());
+        let held = Held {
+            is_step: is_step(&job),
+            retry: job.rule.as_ref().and_then(|rule| self.retry_of(rule)),
+            ..Held::new(claim, false, job.accepted)
+        };
         let mut progress = self.accept(target, job.payload, self.queue_deadline, entered);
+        let (now, wall) = (progress.accepted, progress.accepted_at);
+        if let Some(accepted) = now.checked_sub(since(job.accepted, wall)) {
+            (progress.accepted, progress.accepted_at) = (accepted, job.accepted);
+        }
+        progress.admitted = progress.accepted;
+        progress.queued = now.checked_sub(since(job.not_before, wall)).unwrap_or(now);
         progress.id = job.id;
         progress.invoker = job.invoker;
         progress.cause = job.cause;
         progress.depth = job.depth;
-        progress.claim = Some(claim);
+        progress.alone = true;
+        progress.quota = quota;
+        progress.held = Some(Box::new(held));
+        progress.recall(earlier);
         progress
+    }
+
+    /// Runs what nobody waits for to its record, or as far as it comes before it is put back.
+    pub(super) async fn run_to_its_end(
+        self: &Arc<Self>,
+        mut progress: Box<Progress>,
+        admission: Option<Admission>,
+    ) {
+        if admission.is_none() {
+            progress.start_by = deadline_after(Instant::now(), Duration::MAX);
+        }
+        report(self.run(progress, admission).await);
+    }
+
+    /// Goes on with a job whose owner was lost while its code may have run: another attempt, or the end.
+    async fn run_lost(self: &Arc<Self>, mut progress: Box<Progress>) {
+        let lost = Attempt {
+            start: progress.accepted_at,
+            times: Times::default(),
+            billed_ms: 0,
+            usage_known: false,
+            status: Status::InternalError,
+            error: LOST.into(),
+        };
+        let retry = progress.retry();
+        let wall = self.entropy.wall_clock();
+        if progress.attempts < retry.retries && progress.is_young(&retry, wall) {
+            progress.attempts += 1;
+            progress.earlier.push(lost);
+            return self.run_to_its_end(progress, None).await;
+        }
+        progress.attempts += 1;
+        progress.running = true;
+        let error = Error::new(ErrorKind::SandboxLost, LOST);
+        report(Unfinished::new(self, progress).fail(error).await);
+    }
+
+    /// Ends a job that cannot run at all: it is kept as a dead letter, to be run when that is mended.
+    async fn end_unrunnable(
+        self: &Arc<Self>,
+        job: &Job,
+        claim: Claim,
+        why: &str,
+        entered: Entered,
+    ) -> Result<(), Error> {
+        let record = Activation::from(self.bare_record(job, job.work.name(), ActivationKind::Action, why));
+        let write = || self.store.dead_letter(claim, record.clone(), FollowUp::default());
+        self.patiently(write).await?;
+        self.written(&record, &entered);
+        Ok(())
     }
 
     /// The record of a job that could not run at all.
@@ -99,6 +184,7 @@ impl Inner {
         Record {
             invoker: job.invoker.clone(),
             cause: job.cause,
+            input: self.record_inputs.then(|| job.payload.clone()),
             ..Record::without_run(job.id, Arc::new(revision), now, outcome)
         }
     }
@@ -110,9 +196,54 @@ impl Inner {
         entered: &Entered,
     ) -> Result<(), Error> {
         let record = Activation::from(record);
-        self.store.finish(claim, record.clone(), FollowUp::default()).await?;
+        self.patiently(|| self.store.finish(claim, record.clone(), FollowUp::default())).await?;
         self.written(&record, entered);
         Ok(())
+    }
+
+    /// Ends all jobs that wait in a store that forgets them with this process.
+    pub(super) async fn give_up_rest(self: &Arc<Self>) {
+        let end_of_time = Timestamp::from_nanos(u64::MAX);
+        while let Ok(claimed) = self.store.claim_next(end_of_time, GIVEN_UP).await {
+            if claimed.is_empty() {
+                return;
+            }
+            for claimed in claimed {
+                let entered = self.in_flight.enter_accepted();
+                self.dispatch.count(-1);
+                if let Err(error) = self.give_up(claimed, entered).await {
+                    tracing::error!(%error, "a job that was given up has no record");
+                }
+            }
+        }
+    }
+
+    async fn give_up(self: &Arc<Self>, claimed: Claimed, entered: Entered) -> Result<(), Error> {
+        let closed = || Error::new(ErrorKind::Closed, "the platform was shut down before it ran");
+        match self.find_target(&claimed.job) {
+            Ok(Some(target)) => {
+                let progress = self.progress_of(target, claimed, entered);
+                report(Unfinished::new(self, progress).fail(closed()).await);
+                Ok(())
+            }
+            _ => {
+                let (name, why) = (claimed.job.work.name(), closed());
+                let record = self.bare_record(&claimed.job, name, ActivationKind::Trigger, why.message());
+                self.finish_bare(claimed.claim, record, &entered).await
+            }
+        }
+    }
+
+    /// Accepts a job for the dispatcher, in a task of its own: a caller who leaves meanwhile leaves none behind that
+    /// nobody is told of.
+    pub(super) async fn accept_job(self: &Arc<Self>, job: Job) -> Result<(), Error> {
+        let platform = Arc::clone(self);
+        let accepting = tokio::spawn(async move {
+            platform.store.accept(vec![job]).await?;
+            platform.queued(1);
+            Ok(())
+        });
+        accepting.await.unwrap_or_else(|_| Err(ended()))
     }
 
     /// After a record is written: counts it, and wakes who waits for it.
@@ -127,20 +258,35 @@ impl Inner {
             return Err(Error::new(ErrorKind::Internal, "an activation without a record cannot be written"));
         };
         let follow_up = FollowUp::from(progress.follow_up.clone());
-        match progress.claim {
-            Some(claim) => self.store.finish(claim, record.clone(), follow_up).await?,
+        match &progress.held {
+            Some(held) if progress.is_dead(record) => {
+                self.store.dead_letter(held.claim, record.clone(), follow_up).await?;
+            }
+            Some(held) => self.store.finish(held.claim, record.clone(), follow_up).await?,
             None => self.store.append(record.clone(), follow_up).await?,
         }
         Ok(record.clone())
     }
 
-    /// After the record of a run is written: measures it, and runs what follows.
+    /// After the record of a run is written: measures it, and has run what follows.
     pub(super) fn settled(self: &Arc<Self>, progress: &Progress, record: &Activation) {
         self.metrics.record(&progress.target.metrics, record);
+        self.queued(progress.follow_up.len());
         self.written(record, &progress.entered);
-        for job in &progress.follow_up {
-            self.dispatch(job.clone(), progress.entered.another());
-        }
+    }
+
+    /// Puts a job back, to be claimed again from `not_before` on.
+    pub(super) async fn put_back(
+        self: &Arc<Self>,
+        progress: &Progress,
+        not_before: Timestamp,
+    ) -> Result<(), Error> {
+        let Some(held) = &progress.held else {
+            return Err(Error::new(ErrorKind::Internal, "what is no job cannot be put back"));
+        };
+        self.patiently(|| self.store.retry(held.claim, not_before, progress.earlier.clone())).await?;
+        self.queued(1);
+        Ok(())
     }
 
     /// Leaves writing a record to the finisher: for `Drop`, which cannot wait.
@@ -151,9 +297,9 @@ impl Inner {
         }
     }
 
-    /// Writes the record of an activation whose caller left.
+    /// Writes the record of an activation whose caller left, or which could not be written at once.
     pub(super) async fn finish(self: &Arc<Self>, progress: Box<Progress>) {
-        match self.write(&progress).await {
+        match self.patiently(|| self.write(&progress)).await {
             Ok(record) => self.settled(&progress, &record),
             // Its writer was dropped after it had written and before it could tell, or somebody else was first.
             Err(error) if matches!(error.kind(), ErrorKind::AlreadyExists | ErrorKind::Conflict) => {
@@ -167,63 +313,9 @@ impl Inner {
     }
 }
 
-/// Who waits for which record.
-#[derive(Default)]
-pub(super) struct Waiters {
-    /// How many wait: the path of every activation looks at this alone.
-    count: AtomicUsize,
-    by_id: Mutex<HashMap<ActivationId, Vec<oneshot::Sender<()>>>>,
-}
-
-impl Waiters {
-    /// Asks to be woken when the record is written after this call.
-    pub(super) fn wait_for(&self, id: ActivationId) -> Waiting<'_> {
-        let (sender, receiver) = oneshot::channel();
-        let mut by_id = self.by_id.lock().unwrap_or_else(PoisonError::into_inner);
-        by_id.entry(id).or_default().push(sender);
-        self.count.store(by_id.len(), Ordering::SeqCst);
-        Waiting { waiters: self, id, receiver }
-    }
-
-    /// Wakes who waits for the record. It is in the store by now: who looks there after asking to be woken
-    /// either finds it or is counted here.
-    pub(super) fn written(&self, id: ActivationId) {
-        if self.count.load(Ordering::SeqCst) == 0 {
-            return;
-        }
-        let mut by_id = self.by_id.lock().unwrap_or_else(PoisonError::into_inner);
-        let senders = by_id.remove(&id);
-        self.count.store(by_id.len(), Ordering::SeqCst);
-        drop(by_id);
-        for sender in senders.into_iter().flatten() {
-            let _ = sender.send(());
-        }
-    }
-}
-
-/// Somebody who waits for a record; dropping it forgets them.
-pub(super) struct Waiting<'a> {
-    waiters: &'a Waiters,
-    id: ActivationId,
-    receiver: oneshot::Receiver<()>,
-}
-
-impl Waiting<'_> {
-    pub(super) async fn written(mut self) {
-        let _ = (&mut self.receiver).await;
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.receiver.close();
-        let mut by_id = self.waiters.by_id.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(senders) = by_id.get_mut(&self.id) {
-            senders.retain(|sender| !sender.is_closed());
-            if senders.is_empty() {
-                by_id.remove(&self.id);
-            }
-        }
-        self.waiters.count.store(by_id.len(), Ordering::SeqCst);
+/// The record tells of a failure; the log does for whoever watches it.
+fn report(ran: Ran) {
+    if let Err(error) = ran {
+        tracing::warn!(%error, activation = error.context("activation"), "an accepted activation failed");
     }
 }

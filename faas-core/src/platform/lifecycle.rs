@@ -44,7 +44,7 @@ pub struct BackendHealth {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PlatformStats {
-    /// Accepted activations that have no record yet.
+    /// Accepted activations that have no record yet, those that wait in the store included.
     pub in_flight: u64,
     /// Finished activations: successes, application, developer and internal errors.
     pub finished: [u64; 4],
@@ -107,7 +107,7 @@ impl Platform {
             in_use: lane.scheduler.in_use(),
         });
         PlatformStats {
-            in_flight: self.0.in_flight.under_way(),
+            in_flight: self.0.in_flight.under_way() + self.0.dispatch.waiting(),
             finished: self.0.in_flight.finished(),
             backends: backends.collect(),
         }
@@ -129,17 +129,21 @@ impl Platform {
         }
     }
 
-    /// Takes no more work, and waits until all that was accepted has its record.
+    /// Takes no more work, and waits until all that was accepted has its record, also what is to run later. After a
+    /// [`shutdown`](Self::shutdown) it waits for what is still running.
     ///
     /// # Cancel safety
     /// Dropping it leaves the platform closed; it can be called again.
     pub async fn drain(&self) {
         self.0.close();
-        self.0.in_flight.idle().await;
+        self.0.drained().await;
     }
 
     /// Takes no more work, drains for as long as `grace`, then gives up what still waits for a permit, ends the
     /// backends and stops all background work. Calling it again is allowed.
+    ///
+    /// With a store that is durable, what waits is not drained but left for the next start: jobs that did not start
+    /// are put back without having cost an attempt. Otherwise what is given up has a record that says so.
     ///
     /// # Errors
     /// What a backend fails to shut down with; the others are shut down all the same.
@@ -150,15 +154,22 @@ impl Platform {
     pub async fn shutdown(&self, grace: Duration) -> Result<Shutdown, Error> {
         let deadline = deadline_after(Instant::now(), grace);
         self.0.close();
-        if timeout_at(deadline, self.0.in_flight.idle()).await.is_err() {
+        if self.0.durable {
+            self.0.dispatch.stop();
+        }
+        let drained = timeout_at(deadline, self.0.drained()).await.is_ok();
+        self.0.dispatch.stop();
+        if !drained {
             for lane in &self.0.lanes {
                 lane.scheduler.close();
             }
-            // What waited has its error now, and only has to write its record.
+            if !self.0.durable {
+                let _ = timeout_at(deadline + GIVING_UP, self.0.give_up_rest()).await;
+            }
+            // What waited has its error now, and only has to write its record or put itself back.
             let _ = timeout_at(deadline + GIVING_UP, self.0.in_flight.idle()).await;
         }
-        let left = self.0.in_flight.under_way();
-        let mut result = Ok(Shutdown { left });
+        let mut result = Ok(Shutdown { left: self.0.left().await });
         for lane in &self.0.lanes {
             if let Err(error) = lane.backend.shutdown().await {
                 result = Err(error.with_operation("shutdown").with_context("backend", lane.name()));
@@ -176,6 +187,29 @@ impl Inner {
     fn close(&self) {
         self.in_flight.close();
         self.closing.send_replace(true);
+    }
+
+    /// Completes when nothing is under way, and nothing waits that would be claimed.
+    async fn drained(&self) {
+        loop {
+            let left = self.in_flight.leaving();
+            let mut left = std::pin::pin!(left);
+            left.as_mut().enable();
+            if self.in_flight.under_way() == 0 && self.has_none_waiting().await {
+                return;
+            }
+            left.await;
+        }
+    }
+
+    async fn has_none_waiting(&self) -> bool {
+        self.dispatch.is_stopped() || matches!(self.store.pending().await, Ok(0))
+    }
+
+    /// How many accepted activations have no record.
+    async fn left(&self) -> u64 {
+        let counted = self.in_flight.under_way() + self.dispatch.waiting();
+        if self.durable { self.store.pending().await.unwrap_or(counted) } else { counted }
     }
 
     fn background(&self) -> std::sync::MutexGuard<'_, tokio::task::JoinSet<()>> {

@@ -4,20 +4,27 @@
 //! [`backend`](crate::backend), and its record to the [`store`](crate::store).
 
 mod builder;
+mod destinations;
+mod dispatch;
 mod edit;
 mod entities;
 mod feeds;
 mod fire;
+mod held;
 mod in_flight;
 mod invoke;
 mod jobs;
 mod lane;
+mod letters;
 mod lifecycle;
 mod registry;
 mod run;
 mod sequence;
+mod signal;
+mod submit;
 mod target;
 mod unfinished;
+mod waiters;
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -28,14 +35,17 @@ use tokio::task::JoinSet;
 use tracing::level_filters::LevelFilter;
 
 pub use self::builder::PlatformBuilder;
+use self::dispatch::Dispatch;
+pub use self::fire::FireOptions;
 use self::in_flight::InFlight;
 pub use self::invoke::{CallError, InvokeOptions};
-use self::jobs::Waiters;
 use self::lane::Lane;
 pub use self::lifecycle::{BackendHealth, BackendStats, PlatformHealth, PlatformStats, Shutdown};
 use self::registry::Registry;
 pub use self::sequence::MAX_SEQUENCE;
+pub use self::submit::{KEY_RETENTION, MAX_KEY, SubmitOptions, When};
 use self::unfinished::Orphan;
+use self::waiters::Waiters;
 use crate::activation::Activation;
 use crate::entropy::Entropy;
 use crate::error::Error;
@@ -48,9 +58,10 @@ pub const MAX_CAUSAL_DEPTH: u32 = 32;
 /// Actions, triggers, rules and sequences, wired to backends and a store. Cloning shares it.
 ///
 /// Make one with [`Platform::builder`]. Dropping the last clone stops its background work;
-/// [`shutdown`](Platform::shutdown) lets accepted work end first.
+/// [`shutdown`](Platform::shutdown) lets accepted work end first. What runs goes on all the same, and so does all work
+/// that was accepted in a store that is not durable; a durable one keeps what waits for the next platform on it.
 #[derive(Clone)]
-pub struct Platform(Arc<Inner>);
+pub struct Platform(Arc<Inner>, #[expect(dead_code, reason = "it counts the clones")] Arc<()>);
 
 struct Inner {
     registry: Registry,
@@ -63,6 +74,7 @@ struct Inner {
     quotas: Quotas,
     in_flight: InFlight,
     waiters: Waiters,
+    dispatch: Arc<Dispatch>,
     /// Takes activations whose caller left.
     finisher: mpsc::UnboundedSender<Orphan>,
     /// Becomes true when feeds shall end.
@@ -73,6 +85,10 @@ struct Inner {
     queue_limit: usize,
     max_payload: usize,
     max_causal_depth: u32,
+    /// For how long an idempotency key stands for its activation.
+    key_retention: Duration,
+    /// Whether records tell the input.
+    record_inputs: bool,
     log_level: LevelFilter,
     /// Held while entities are written, so that store and registry change in one order.
     writing: tokio::sync::Mutex<()>,

@@ -1,13 +1,15 @@
 //! The path of one accepted activation: permit, backend, attempts, record.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::Inner;
 use super::target::Deployed;
-use super::unfinished::{Progress, Unfinished};
-use crate::activation::Activation;
+use super::unfinished::{Progress, Ran, Unfinished};
+use crate::action::RetryPolicy;
+use crate::backend::Completion;
 use crate::error::{Error, ErrorKind};
 use crate::outcome::Status;
 use crate::scheduler::{AdmitRequest, Permit, Ticket, deadline_after};
@@ -16,6 +18,16 @@ use crate::scheduler::{AdmitRequest, Permit, Ticket, deadline_after};
 pub(super) enum Admission {
     Granted(Permit),
     Queued(Ticket),
+}
+
+/// What an attempt came to.
+enum Attempted {
+    /// It was the last: the record is known.
+    Last,
+    /// It found no room, did not start, and there may be room now.
+    NoRoom,
+    /// Another one follows after this pause.
+    Again(Duration),
 }
 
 impl Inner {
@@ -43,7 +55,7 @@ impl Inner {
         scheduler.enqueue(request).map(Admission::Queued)
     }
 
-    /// Runs an accepted action to its record.
+    /// Runs an accepted action to its record, or as far as it comes before its job is put back.
     ///
     /// # Cancel safety
     /// Dropping it writes a record that says so.
@@ -52,65 +64,136 @@ impl Inner {
         deployed: &Deployed,
         mut unfinished: Unfinished<'_>,
         mut admission: Option<Admission>,
-    ) -> Result<Activation, Error> {
+    ) -> Ran {
         loop {
-            match self.attempt(deployed, unfinished.progress(), admission.take()).await {
-                Ok(true) => return unfinished.write().await,
-                Ok(false) => {}
+            let progress = unfinished.progress();
+            let pause = match self.attempt(deployed, progress, admission.take()).await {
+                Ok(Attempted::Last) => return unfinished.write().await,
+                Ok(Attempted::NoRoom) => continue,
+                Ok(Attempted::Again(pause)) => pause,
                 Err(error) => return unfinished.fail(error).await,
+            };
+            if progress.waits_in_store() {
+                let not_before = self.entropy.wall_clock().after(pause);
+                return unfinished.put_back(not_before).await;
             }
+            if progress.is_left(self) {
+                tokio::select! {
+                    biased;
+                    () = self.dispatch.stopped() => return unfinished.leave().await,
+                    () = sleep(pause) => {}
+                }
+            } else {
+                sleep(pause).await;
+            }
+            let now = Instant::now();
+            progress.queue_again(now, self.start_by(progress, now));
         }
     }
 
-    /// Makes one attempt, and tells whether it was the last: then the record is known.
+    /// Until when an attempt may wait that begins to: for ever, where nobody waits for it.
+    fn start_by(&self, progress: &Progress, now: Instant) -> Instant {
+        deadline_after(now, if progress.alone { Duration::MAX } else { self.queue_deadline })
+    }
+
+    /// Makes one attempt. After the last one the record is known.
     async fn attempt(
         &self,
         deployed: &Deployed,
         progress: &mut Progress,
         admission: Option<Admission>,
-    ) -> Result<bool, Error> {
+    ) -> Result<Attempted, Error> {
         let permit = self.permit(deployed, progress, admission).await?;
         let backend = &deployed.lane.backend;
-        let retry = &deployed.spec().retry;
-        let invocation = progress.begin(permit, retry.retries > 0 || deployed.lane.can_exhaust);
+        let retry = progress.retry();
+        self.start(progress, &retry).await?;
+        let keep_payload = retry.retries > 0 || deployed.lane.can_exhaust || progress.sends_on();
+        let invocation = progress.begin(permit, keep_payload);
         match backend.invoke(&deployed.deployment, invocation).await {
-            Ok(completion) => {
-                progress.meter(&completion);
-                if deployed.lane.averages_runs {
-                    deployed.average.add(completion.run);
-                }
-                let again = match completion.outcome.status() {
-                    Status::Success => false,
-                    Status::ApplicationError => retry.on_application_error,
-                    Status::DeveloperError | Status::InternalError => true,
-                };
-                if !again || progress.attempts > retry.retries {
-                    progress.complete(completion, self);
-                    return Ok(true);
-                }
-            }
+            Ok(completion) => Ok(self.completed(deployed, progress, &retry, completion)),
             Err(error) if error.kind() == ErrorKind::Exhausted => {
-                progress.take_back(Instant::now());
-                return match timeout_at(progress.start_by, backend.ready()).await {
-                    Ok(()) => Ok(false),
-                    Err(_) => Err(error),
-                };
-            }
-            Err(error) => {
-                let again = matches!(
-                    error.kind(),
-                    ErrorKind::SandboxLost | ErrorKind::Internal | ErrorKind::Unavailable
-                );
-                if !again || progress.attempts > retry.retries {
-                    return Err(error);
+                let now = Instant::now();
+                progress.take_back(now);
+                if progress.alone {
+                    progress.start_by = self.start_by(progress, now);
                 }
-                progress.running = false;
+                match timeout_at(progress.start_by, backend.ready()).await {
+                    Ok(()) => Ok(Attempted::NoRoom),
+                    Err(_) => Err(error),
+                }
+            }
+            Err(error) => self.failed(progress, &retry, error),
+        }
+    }
+
+    /// The backend completed the attempt.
+    fn completed(
+        &self,
+        deployed: &Deployed,
+        progress: &mut Progress,
+        retry: &RetryPolicy,
+        completion: Completion,
+    ) -> Attempted {
+        progress.meter(&completion);
+        if deployed.lane.averages_runs {
+            deployed.average.add(completion.run);
+        }
+        let may_again = match completion.outcome.status() {
+            Status::Success => false,
+            Status::ApplicationError => retry.on_application_error,
+            Status::DeveloperError | Status::InternalError => true,
+        };
+        match may_again.then(|| self.pause(progress, retry)).flatten() {
+            Some(pause) => {
+                progress.keep_attempt(&completion);
+                Attempted::Again(pause)
+            }
+            None => {
+                progress.complete(completion, self);
+                Attempted::Last
             }
         }
-        sleep(self.entropy.jitter(retry.ceiling(progress.attempts))).await;
-        let now = Instant::now();
-        progress.queue_again(now, deadline_after(now, self.queue_deadline));
-        Ok(false)
+    }
+
+    /// The backend failed with the attempt.
+    fn failed(&self, progress: &mut Progress, retry: &RetryPolicy, error: Error) -> Result<Attempted, Error> {
+        let may_again =
+            matches!(error.kind(), ErrorKind::SandboxLost | ErrorKind::Internal | ErrorKind::Unavailable);
+        match may_again.then(|| self.pause(progress, retry)).flatten() {
+            Some(pause) => {
+                progress.keep_failure(&error);
+                Ok(Attempted::Again(pause))
+            }
+            None => Err(error),
+        }
+    }
+
+    /// The pause before another attempt, if there may be one.
+    fn pause(&self, progress: &Progress, retry: &RetryPolicy) -> Option<Duration> {
+        if progress.attempts > retry.retries {
+            return None;
+        }
+        let pause = self.entropy.jitter(retry.ceiling(progress.attempts));
+        progress.is_young(retry, self.entropy.wall_clock().after(pause)).then_some(pause)
+    }
+
+    /// Tells the store that the attempt starts, unless it knows. None starts when the activation is too old.
+    async fn start(&self, progress: &mut Progress, retry: &RetryPolicy) -> Result<(), Error> {
+        if let Some(age) = retry.max_age
+            && !progress.is_young(retry, self.entropy.wall_clock())
+        {
+            let text = format!("no attempt may start more than {age:?} after it was accepted");
+            return Err(Error::new(ErrorKind::DeadlineExceeded, text));
+        }
+        let Some(held) = progress.held.as_mut().filter(|held| !held.started) else { return Ok(()) };
+        let (claim, earlier) = (held.claim, &progress.earlier);
+        if progress.alone {
+            self.patiently(|| self.store.start(claim, earlier.clone())).await?;
+        } else {
+            self.store.start(claim, earlier.clone()).await?;
+        }
+        held.started = true;
+        Ok(())
     }
 
     /// Waits for the permit of an attempt that has its place in the queue, or finds it one: what was accepted
@@ -130,7 +213,12 @@ impl Inner {
                 Admission::Queued(ticket) => ticket.await?,
             },
         };
-        progress.queued_until(Instant::now());
+        let now = Instant::now();
+        progress.queued_until(now);
+        if progress.alone {
+            // It waited for as long as it took; for a sandbox it waits no longer than others.
+            progress.start_by = deadline_after(now, self.queue_deadline);
+        }
         Ok(permit)
     }
 }

@@ -1,13 +1,16 @@
 //! Sequences: each member's result is the next one's payload; the first failure ends it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::JoinSet;
 
 use super::Inner;
+use super::held::step_id;
+use super::run::Admission;
 use super::target::Runs;
-use super::unfinished::{Progress, Unfinished};
-use crate::activation::{Activation, Times};
+use super::unfinished::{Progress, Ran, Unfinished};
+use crate::activation::{Activation, ActivationId, Times};
 use crate::error::{Error, ErrorKind};
 use crate::log::{LogLine, Stream};
 use crate::name::EntityName;
@@ -23,12 +26,13 @@ const ITSELF: &str = "Sequence may not refer to itself.";
 const MISSING: &str = "Sequence component does not exist.";
 
 impl Inner {
-    /// Runs a sequence to its record, whose logs are the ids of its members' activations.
+    /// Runs a sequence to its record, whose logs are the ids of its members' activations. One that is resumed goes on
+    /// at the first member that has no record.
     pub(super) async fn run_sequence(
         self: &Arc<Self>,
         members: &[EntityName],
         mut unfinished: Unfinished<'_>,
-    ) -> Result<Activation, Error> {
+    ) -> Ran {
         // It may have grown since it was made, by what became of its members.
         let name = unfinished.progress().target.name().clone();
         if let Err(why @ (TOO_MANY | ITSELF)) = self.measure(&name, members, 1) {
@@ -39,9 +43,10 @@ impl Inner {
         let mut logs = Vec::with_capacity(members.len());
         let mut times = Times::default();
         let mut outcome = Outcome::success(Payload::empty());
-        for member in members {
-            let step = match self.run_member(unfinished.progress(), member, payload).await {
-                Ok(step) => step,
+        for (number, member) in members.iter().enumerate() {
+            let step = match self.run_step(unfinished.progress(), number, member, payload).await {
+                Ok(Some(step)) => step,
+                Ok(None) => return unfinished.leave().await,
                 Err(error) if error.kind() == ErrorKind::NotFound => {
                     outcome = Outcome::application_error(MISSING);
                     break;
@@ -63,19 +68,60 @@ impl Inner {
         unfinished.conclude(outcome, times, logs).await
     }
 
-    async fn run_member(
+    async fn run_step(
         self: &Arc<Self>,
-        parent: &Progress,
+        sequence: &mut Progress,
+        number: usize,
         member: &EntityName,
         payload: Payload,
-    ) -> Result<Activation, Error> {
+    ) -> Ran {
+        let id = step_id(sequence.id, number);
+        if sequence.is_resumed()
+            && let Some(done) = self.find_step(sequence, id).await?
+        {
+            return Ok(Some(done));
+        }
         let target = self.registry.action(&format!("/{member}"))?;
         let payload = target.merge(payload)?;
-        let mut progress = self.accept(target, payload, self.queue_deadline, parent.entered.another());
-        progress.invoker = parent.invoker.clone();
-        progress.cause = Some(parent.id);
-        progress.depth = parent.depth;
-        self.run(progress, None).await
+        let wait = if sequence.alone { Duration::MAX } else { self.queue_deadline };
+        let mut step = self.accept(target, payload, wait, sequence.entered.another());
+        step.id = id;
+        step.invoker = sequence.invoker.clone();
+        step.cause = Some(sequence.id);
+        step.depth = sequence.depth;
+        step.alone = sequence.alone;
+        if !self.durable {
+            return self.run(step, None).await;
+        }
+        let admission = match &step.target.runs {
+            Runs::Action(deployed) => deployed.lane.scheduler.try_admit(deployed.weight()),
+            Runs::Sequence(_) => None,
+        };
+        let mut step = self.begin(step, admission.is_some()).await?;
+        if let Some(held) = &mut step.held {
+            (held.is_step, held.is_awaited) = (true, true);
+        }
+        self.run(step, admission.map(Admission::Granted)).await
+    }
+
+    /// The record of a step that an earlier owner of the sequence began; waits for it while the step is a job.
+    async fn find_step(
+        &self,
+        sequence: &mut Progress,
+        id: ActivationId,
+    ) -> Result<Option<Activation>, Error> {
+        if self.patiently(|| self.store.job(id)).await?.is_none() {
+            return self.patiently(|| self.store.activation(id)).await;
+        }
+        // The step needs a place in the window itself.
+        if let Some(held) = &mut sequence.held {
+            held.place = None;
+        }
+        tokio::select! {
+            biased;
+            () = self.dispatch.stopped() => Err(Error::new(ErrorKind::Closed, "the platform is shut down")),
+            done = self.patiently(|| self.wait_for(id)) => done.map(Some),
+        }
     }
 
     /// Makes sandboxes of the members after the first ready, all at once, so that a sequence of cold members

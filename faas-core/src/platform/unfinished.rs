@@ -8,19 +8,21 @@ use tokio::time::Instant;
 use tracing::level_filters::LevelFilter;
 
 use super::Inner;
+use super::held::Held;
 use super::in_flight::Entered;
 use super::target::{OwnTarget, Runs};
-use crate::activation::{Activation, ActivationId, Record, StartKind, Times, Usage};
+use crate::action::RetryPolicy;
+use crate::activation::{Activation, ActivationId, Attempt, Record, StartKind, Times, Usage};
 use crate::backend::{Cancel, Completion, Invocation};
 use crate::context::Emitted;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::log::LogLine;
 use crate::meter;
 use crate::name::Namespace;
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, Status};
 use crate::payload::Payload;
 use crate::scheduler::{Permit, QuotaGuard};
-use crate::store::{Claim, Job, Work};
+use crate::store::{Job, Work};
 use crate::units::Timestamp;
 
 /// An accepted request and how far it has come.
@@ -32,8 +34,10 @@ pub(super) struct Progress {
     pub(super) cause: Option<ActivationId>,
     /// How many events lie between it and what came from outside.
     pub(super) depth: u32,
+    /// Whether nobody waits for it in this process: a store that is durable lets the next start go on with it.
+    pub(super) alone: bool,
     /// Set when the request is a job of the store.
-    pub(super) claim: Option<Claim>,
+    pub(super) held: Option<Box<Held>>,
     /// When it was accepted, on both clocks.
     pub(super) accepted: Instant,
     pub(super) accepted_at: Timestamp,
@@ -43,6 +47,10 @@ pub(super) struct Progress {
     pub(super) entered: Entered,
     pub(super) quota: Option<QuotaGuard>,
     pub(super) attempts: u32,
+    /// What became of the attempts before the current one.
+    pub(super) earlier: Vec<Attempt>,
+    /// What the record tells of the input, where it does.
+    pub(super) input: Option<Payload>,
     /// When the current attempt began to wait, and when it got its permit.
     pub(super) queued: Instant,
     pub(super) admitted: Instant,
@@ -75,6 +83,55 @@ impl End {
 impl Progress {
     pub(super) fn namespace(&self) -> &str {
         self.invoker.as_ref().map_or_else(|| self.target.name().namespace(), Namespace::as_str)
+    }
+
+    /// Whose attempts are known from earlier owners.
+    pub(super) fn recall(&mut self, earlier: Vec<Attempt>) {
+        self.attempts = u32::try_from(earlier.len()).unwrap_or(u32::MAX);
+        self.billed_ms = earlier.iter().map(|attempt| attempt.billed_ms).sum();
+        self.waited = earlier.iter().map(|attempt| attempt.times.wait).sum();
+        self.earlier = earlier;
+    }
+
+    /// When it is run again: by the rule that asked for it, or else by its action.
+    pub(super) fn retry(&self) -> RetryPolicy {
+        let of_rule = self.held.as_ref().and_then(|held| held.retry);
+        of_rule.unwrap_or_else(|| match &self.target.runs {
+            Runs::Action(deployed) => deployed.spec().retry,
+            Runs::Sequence(_) => RetryPolicy::default(),
+        })
+    }
+
+    /// Whether an attempt may start at that time.
+    pub(super) fn is_young(&self, retry: &RetryPolicy, at: Timestamp) -> bool {
+        let accepted = self.held.as_ref().map_or(self.accepted_at, |held| held.accepted);
+        retry.max_age.is_none_or(|age| at <= accepted.after(age))
+    }
+
+    /// Whether it waits in the store for its next attempt.
+    pub(super) fn waits_in_store(&self) -> bool {
+        self.alone && self.held.as_ref().is_some_and(|held| !held.is_awaited)
+    }
+
+    /// Whether the next start goes on with it when this platform is shut down.
+    pub(super) fn is_left(&self, platform: &Inner) -> bool {
+        platform.durable && self.alone && self.held.is_some() && !self.running
+    }
+
+    /// Whether it was begun by an earlier owner.
+    pub(super) fn is_resumed(&self) -> bool {
+        self.held.as_ref().is_some_and(|held| held.claim.attempt > 1)
+    }
+
+    /// Whether its job becomes a dead letter: nobody else learns how it ended.
+    pub(super) fn is_dead(&self, record: &Record) -> bool {
+        let is_own = self.alone && self.held.as_ref().is_some_and(|held| !held.is_step);
+        is_own
+            && match record.status() {
+                Status::Success => false,
+                Status::ApplicationError => self.retry().on_application_error,
+                Status::DeveloperError | Status::InternalError => true,
+            }
     }
 
     /// The attempt got its permit after it was queued.
@@ -119,12 +176,54 @@ impl Progress {
         self.billed_ms += meter::billed_ms(completion.init.saturating_add(completion.run));
     }
 
-    fn finish(&mut self, end: End, begun: Duration) {
-        let mut start = self.accepted_at;
-        // Most activations wait for nothing.
-        if self.admitted != self.accepted || !begun.is_zero() {
-            start = start.after(self.admitted.saturating_duration_since(self.accepted) + begun);
+    /// Keeps what became of an attempt that another one follows.
+    pub(super) fn keep_attempt(&mut self, completion: &Completion) {
+        let Completion { wait, create, init, run, outcome, .. } = completion;
+        self.waited += *wait;
+        let waited = self.admitted.saturating_duration_since(self.queued) + *wait;
+        self.earlier.push(Attempt {
+            start: self.started_at(*wait + *create),
+            times: Times { wait: waited, create: *create, init: *init, run: *run },
+            billed_ms: meter::billed_ms(init.saturating_add(*run)),
+            usage_known: true,
+            status: outcome.status(),
+            error: cut(&outcome.error().unwrap_or_default()),
+        });
+        self.await_start();
+    }
+
+    /// Keeps what became of an attempt that the platform failed, and that another one follows.
+    pub(super) fn keep_failure(&mut self, error: &Error) {
+        self.earlier.push(Attempt {
+            start: self.started_at(Duration::ZERO),
+            times: Times { wait: self.admitted.saturating_duration_since(self.queued), ..Times::default() },
+            billed_ms: 0,
+            usage_known: false,
+            status: Status::InternalError,
+            error: cut(error.message()),
+        });
+        self.running = false;
+        self.await_start();
+    }
+
+    /// The store does not know of the next attempt yet.
+    fn await_start(&mut self) {
+        if let Some(held) = &mut self.held {
+            held.started = false;
         }
+    }
+
+    /// When what waited for so long after its permit began.
+    fn started_at(&self, begun: Duration) -> Timestamp {
+        // Most activations wait for nothing.
+        if self.admitted == self.accepted && begun.is_zero() {
+            return self.accepted_at;
+        }
+        self.accepted_at.after(self.admitted.saturating_duration_since(self.accepted) + begun)
+    }
+
+    fn finish(&mut self, end: End, begun: Duration) {
+        let start = self.started_at(begun);
         let record = Record {
             id: self.id,
             invoker: self.invoker.clone(),
@@ -140,8 +239,8 @@ impl Progress {
             cause: self.cause,
             outcome: end.outcome,
             logs: end.logs,
-            earlier: Vec::new(),
-            input: None,
+            earlier: mem::take(&mut self.earlier),
+            input: self.input.take(),
         };
         self.running = false;
         self.record = Some(record.into());
@@ -156,15 +255,17 @@ impl Progress {
         if !emitted.is_empty() {
             self.follow(emitted, platform);
         }
+        self.send_on(platform);
     }
 
-    fn fail(&mut self, error: &Error) {
+    fn fail(&mut self, error: &Error, platform: &Inner) {
         let times = Times { wait: self.waited, ..Times::default() };
         let usage_known = !self.running;
         self.finish(
             End::without_run(Outcome::internal_error(error.message()), times, usage_known),
             Duration::ZERO,
         );
+        self.send_on(platform);
     }
 
     /// The caller left.
@@ -196,16 +297,21 @@ impl Progress {
             cause: Some(self.id),
             rule: None,
             depth: self.depth + 1,
-            accepted: now,
+            accepted: platform.dispatch.accepted_at(now),
             not_before: now,
             key: None,
         };
-        self.follow_up = emitted.into_iter().enumerate().map(job).collect();
+        self.follow_up.extend(emitted.into_iter().enumerate().map(job));
     }
 }
 
 /// What the record of a cancelled activation says.
 const CANCELLED: &str = "The activation was cancelled: its caller left before it ended.";
+
+/// An error's text, up to what an attempt keeps of it.
+fn cut(error: &str) -> String {
+    error[..error.floor_char_boundary(Attempt::MAX_ERROR)].to_owned()
+}
 
 /// An activation whose caller left: it keeps the platform until its record is written.
 pub(super) struct Orphan {
@@ -236,6 +342,9 @@ impl Drop for Accepted {
     }
 }
 
+/// What a run comes to: its record, or `None` when its job was put back into the store.
+pub(super) type Ran = Result<Option<Activation>, Error>;
+
 /// Holds an accepted activation until its record is written. Dropping it before leaves that to the
 /// platform's finisher.
 pub(super) struct Unfinished<'a> {
@@ -255,20 +364,20 @@ impl<'a> Unfinished<'a> {
     }
 
     /// Writes the record of a sequence.
-    pub(super) async fn conclude(
-        mut self,
-        outcome: Outcome,
-        times: Times,
-        logs: Vec<LogLine>,
-    ) -> Result<Activation, Error> {
+    pub(super) async fn conclude(mut self, outcome: Outcome, times: Times, logs: Vec<LogLine>) -> Ran {
         self.progress().finish(End { logs, ..End::without_run(outcome, times, true) }, times.wait);
         self.write().await
     }
 
-    /// Writes the record of a run that the platform failed, and gives the error back with its id.
-    pub(super) async fn fail(mut self, error: Error) -> Result<Activation, Error> {
+    /// Writes the record of a run that the platform failed, and gives the error back with its id. What is shut down
+    /// before it ran is left to the next start, where there can be one.
+    pub(super) async fn fail(mut self, error: Error) -> Ran {
+        let platform = self.platform;
         let progress = self.progress();
-        progress.fail(&error);
+        if error.kind() == ErrorKind::Closed && progress.is_left(platform) {
+            return self.leave().await;
+        }
+        progress.fail(&error, platform);
         let error = error.with_context("activation", progress.id);
         match self.write().await {
             Ok(_) => Err(error),
@@ -276,13 +385,28 @@ impl<'a> Unfinished<'a> {
         }
     }
 
+    /// Puts the job back as it came, for the next start.
+    pub(super) async fn leave(mut self) -> Ran {
+        let accepted = self.progress().held.as_ref().map(|held| held.accepted);
+        // The time at which it may run is over, so that this one does as well, and keeps its place in the order.
+        self.put_back(accepted.unwrap_or_default()).await
+    }
+
+    /// Puts the job back, to be claimed again from `not_before` on.
+    pub(super) async fn put_back(mut self, not_before: Timestamp) -> Ran {
+        if let Some(progress) = self.progress.take() {
+            self.platform.put_back(&progress, not_before).await?;
+        }
+        Ok(None)
+    }
+
     /// Writes the record, which is known.
-    pub(super) async fn write(mut self) -> Result<Activation, Error> {
+    pub(super) async fn write(mut self) -> Ran {
         let record = self.platform.write(self.progress()).await?;
         if let Some(progress) = self.progress.take() {
             self.platform.settled(&progress, &record);
         }
-        Ok(record)
+        Ok(Some(record))
     }
 }
 

@@ -56,11 +56,13 @@ impl Core {
         Some(Permit::held(stripe, weight))
     }
 
+    pub(super) fn check_weight(&self, weight: u32) -> Result<(), Error> {
+        if weight > self.units { Err(self.too_heavy(weight)) } else { Ok(()) }
+    }
+
     pub(super) fn enqueue(self: &Arc<Self>, request: &AdmitRequest<'_>) -> Result<Ticket, Error> {
         let weight = request.weight.max(1);
-        if weight > self.units {
-            return Err(self.too_heavy(weight));
-        }
+        self.check_weight(weight)?;
         if let Some(permit) = self.try_admit(weight) {
             return Ok(Ticket::granted(permit));
         }

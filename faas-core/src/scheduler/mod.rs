@@ -125,6 +125,11 @@ impl Scheduler {
         }
     }
 
+    /// Refuses a weight that is over the whole capacity.
+    pub(crate) fn check_weight(&self, weight: u32) -> Result<(), Error> {
+        self.0.check_weight(weight)
+    }
+
     /// The whole capacity.
     #[must_use]
     pub fn capacity(&self) -> Capacity {

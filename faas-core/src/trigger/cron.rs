@@ -46,10 +46,11 @@ pub const MAX_MISSED: u64 = 10_000;
 /// stands for, at most [`MAX_MISSED`].
 ///
 /// # Behavior
-/// - The first tick is the first that is not before the feed starts; what fell due while the program did not run
-///   is not made up for.
-/// - Ticks that could not fire in time, because the machine slept, the clock was set forward or the sink was
-///   slow, fire once: as the last of them, with the number of the others.
+/// - The first tick is the first that is not before the feed starts for the first time. With a store that is durable
+///   the feed goes on where an earlier process was; otherwise what fell due while the program did not run is not made
+///   up for.
+/// - Ticks that could not fire in time, because the program did not run, the machine slept, the clock was set forward
+///   or the sink was slow, fire once: as the last of them, with the number of the others.
 /// - No tick fires twice. After the clock was set back, ticks that have fired are waited out.
 /// - The clock is read at least every 10 s, so a clock that is set is noticed by then.
 /// - A temporary error of the sink is tried again with growing pauses; when the sink closes, the feed ends.
@@ -198,7 +199,8 @@ impl Trigger for Cron {
     }
 
     async fn run(&self, sink: EventSink) -> Result<(), Error> {
-        schedule::run(self, &self.position, &sink).await
+        let last = self.position.resume(schedule::before(sink.now()), &sink).await?;
+        schedule::run(self, &self.position, last, &sink).await
     }
 }
 

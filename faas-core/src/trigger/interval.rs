@@ -16,7 +16,9 @@ use crate::units::{self, Timestamp};
 ///
 /// The first tick comes one interval after the feed starts, unless [`with_first`](Self::with_first) fixes it,
 /// and there is no last one, unless [`with_count`](Self::with_count) says so. The distances are kept exactly:
-/// a tick that fires late does not move the next one. The payload is that of [`Cron`](super::Cron), in UTC.
+/// a tick that fires late does not move the next one, nor does a restart with a store that is durable. There the ticks
+/// of a feed [`with_count`](Self::with_count) are counted anew by each process, unless `with_first` fixes the first. The
+/// payload is that of [`Cron`](super::Cron), in UTC.
 ///
 /// # Behavior
 /// As [`Cron`](super::Cron) for missed ticks, clocks that are set, temporary errors and closing.
@@ -108,7 +110,10 @@ impl Trigger for Interval {
     }
 
     async fn run(&self, sink: EventSink) -> Result<(), Error> {
-        self.first.get_or_init(|| sink.now().after(self.every));
-        schedule::run(self, &self.position, &sink).await
+        // Of a feed that ran in an earlier process the last tick, or the start, is known: the others are counted from it.
+        let start = if self.first.get().is_some() { schedule::before(sink.now()) } else { sink.now() };
+        let last = self.position.resume(start, &sink).await?;
+        self.first.get_or_init(|| last.after(self.every));
+        schedule::run(self, &self.position, last, &sink).await
     }
 }

@@ -77,6 +77,23 @@ pub trait SinkTarget: Send + Sync + 'static {
     /// As [`EventSink::fire`].
     fn fire(&self, event: Event) -> BoxFuture<'_, Result<ActivationId, Error>>;
 
+    /// How far the schedule of the feed has come, as an earlier process has kept it. A sink that keeps nothing knows
+    /// of none.
+    ///
+    /// # Errors
+    /// `Unavailable` (temporary) when it cannot be told now.
+    fn position(&self) -> BoxFuture<'_, Result<Option<Timestamp>, Error>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    /// Keeps how far the schedule of the feed has come, for the next process; a sink may keep nothing.
+    ///
+    /// # Errors
+    /// `Unavailable` (temporary) when it cannot be kept now.
+    fn keep_position(&self, _position: Timestamp) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(async { Ok(()) })
+    }
+
     /// Completes when no more events are wanted.
     fn closed(&self) -> BoxFuture<'_, ()>;
 
@@ -101,6 +118,28 @@ impl EventSink {
     /// Dropping it leaves the event accepted or not. An event with an id can be fired again without harm.
     pub async fn fire(&self, event: Event) -> Result<ActivationId, Error> {
         self.target.fire(event).await
+    }
+
+    /// How far the schedule of the feed has come, where an earlier process has kept it: with a store that is durable.
+    ///
+    /// # Errors
+    /// `Unavailable` (temporary) when it cannot be told now.
+    ///
+    /// # Cancel safety
+    /// Dropping it changes nothing.
+    pub async fn position(&self) -> Result<Option<Timestamp>, Error> {
+        self.target.position().await
+    }
+
+    /// Keeps how far the schedule of the feed has come, for the next process.
+    ///
+    /// # Errors
+    /// `Unavailable` (temporary) when it cannot be kept now.
+    ///
+    /// # Cancel safety
+    /// Dropping it leaves the position kept or not; the same one can be kept again.
+    pub async fn keep_position(&self, position: Timestamp) -> Result<(), Error> {
+        self.target.keep_position(position).await
     }
 
     /// Completes when no more events are wanted.

@@ -40,15 +40,29 @@ pub(super) struct Due {
 }
 
 /// How far a feed has come: ticks up to here never fire again, whatever the clock does, nor after `run` failed
-/// and was started again.
+/// and was started again. A sink that is durable keeps it for the next process too.
 #[derive(Debug, Default)]
 pub(super) struct Position(Mutex<Option<Timestamp>>);
 
 impl Position {
-    /// Where to go on; a feed that starts takes the ticks from `now` on, `now` included.
-    fn resume(&self, now: Timestamp) -> Timestamp {
-        let mut position = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *position.get_or_insert(Timestamp::from_nanos(now.nanos().saturating_sub(1)))
+    /// Where to go on: where this process was, or else an earlier one; a feed that never ran begins at `start`.
+    pub(super) async fn resume(&self, start: Timestamp, sink: &EventSink) -> Result<Timestamp, Error> {
+        if let Some(known) = self.known() {
+            return Ok(known);
+        }
+        let position = match sink.position().await? {
+            Some(kept) => kept,
+            None => {
+                sink.keep_position(start).await?;
+                start
+            }
+        };
+        self.advance(position);
+        Ok(position)
+    }
+
+    fn known(&self) -> Option<Timestamp> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn advance(&self, tick: Timestamp) {
@@ -56,16 +70,21 @@ impl Position {
     }
 }
 
-/// Fires the ticks of `schedule` until the sink is closed.
+/// Just before `now`, so that a feed that starts there takes a tick of `now` as its first.
+pub(super) fn before(now: Timestamp) -> Timestamp {
+    Timestamp::from_nanos(now.nanos().saturating_sub(1))
+}
+
+/// Fires the ticks of `schedule` after `last`, until the sink is closed.
 ///
-/// Ticks are taken strictly in their own order, starting from `position`, so a clock that goes back only makes
-/// the next one wait.
+/// Ticks are taken strictly in their own order, so a clock that goes back only makes the next one wait. A tick's
+/// position is kept after it has fired: who is killed between fires it again, by the same id, which does nothing.
 pub(super) async fn run(
     schedule: &impl Schedule,
     position: &Position,
+    mut last: Timestamp,
     sink: &EventSink,
 ) -> Result<(), Error> {
-    let mut last = position.resume(sink.now());
     while let Some(first) = schedule.next(last) {
         let Some(now) = wait_until(first, sink).await else { return Ok(()) };
         let due = schedule.due(first, now);
@@ -75,6 +94,7 @@ pub(super) async fn run(
             Err(error) => return Err(error),
         }
         last = due.tick;
+        sink.keep_position(last).await?;
     }
     sink.closed().await;
     Ok(())

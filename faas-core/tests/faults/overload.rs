@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use faas_core::scheduler::{Order, Quota, SchedulerConfig};
 use faas_core::units::parse_duration;
-use faas_core::{ErrorKind, InvokeOptions, LocalBackend, Namespace, Platform, PlatformBuilder};
+use faas_core::{
+    ErrorKind, InvokeOptions, LocalBackend, Namespace, Platform, PlatformBuilder, SubmitOptions,
+};
 use serde_json::json;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -13,6 +15,10 @@ use crate::probe::{Probe, local, millis, on, panic_quietly, spec};
 
 fn one_slot(probe: &Probe, config: SchedulerConfig) -> PlatformBuilder {
     on(LocalBackend::new().with_slots(1)).scheduler(config).action(probe.sleeper("sleep"))
+}
+
+fn submitted_by(namespace: &str) -> SubmitOptions {
+    SubmitOptions::new().with_namespace(Namespace::new(namespace).unwrap())
 }
 
 fn by(namespace: &str) -> InvokeOptions {
@@ -67,8 +73,8 @@ async fn a_concurrency_quota_refuses_and_lets_in_again() {
     let app = local().quota(quota).action(probe.sleeper("sleep")).build().await.unwrap();
     for round in 0..3 {
         let running = [
-            app.submit_with("sleep", json!({ "ms": 10 }), by("acme")).await.unwrap(),
-            app.submit_with("sleep", json!({ "ms": 10 }), by("acme")).await.unwrap(),
+            app.submit_with("sleep", json!({ "ms": 10 }), submitted_by("acme")).await.unwrap(),
+            app.submit_with("sleep", json!({ "ms": 10 }), submitted_by("acme")).await.unwrap(),
         ];
         let error = app.invoke_with("sleep", json!({}), by("acme")).await.unwrap_err();
         assert_eq!((error.kind(), error.is_temporary()), (ErrorKind::Throttled, true));
@@ -117,7 +123,7 @@ async fn a_rate_quota_tells_when_to_come_again() {
 async fn flood(app: &Platform, count: usize) -> Vec<faas_core::ActivationId> {
     let mut ids = Vec::with_capacity(count);
     for _ in 0..count {
-        ids.push(app.submit_with("sleep", json!({ "ms": 10 }), by("greedy")).await.unwrap());
+        ids.push(app.submit_with("sleep", json!({ "ms": 10 }), submitted_by("greedy")).await.unwrap());
     }
     ids
 }

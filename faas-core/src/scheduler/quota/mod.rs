@@ -123,6 +123,16 @@ impl Quotas {
         Ok(Some(QuotaGuard(tenant)))
     }
 
+    /// Counts an invocation that was accepted before, and so is not refused: others are, while it runs.
+    pub(crate) fn count_accepted(&self, namespace: &str) -> Option<QuotaGuard> {
+        let limits = self.0.as_ref()?;
+        let quota = limits.quota(namespace);
+        quota.concurrent?;
+        let tenant = limits.tenant(namespace, quota).ok()?;
+        tenant.enter(namespace, u32::MAX).ok()?;
+        Some(QuotaGuard(tenant))
+    }
+
     /// Counts a trigger fired by a namespace.
     ///
     /// # Errors
