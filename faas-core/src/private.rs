@@ -21,6 +21,12 @@ pub struct Declaration {
     pub concurrency: Option<u32>,
     /// Its retries.
     pub retries: Option<u32>,
+    /// How long after it was accepted an attempt may start, in milliseconds.
+    pub max_age_ms: Option<u64>,
+    /// Its destination for success.
+    pub on_success: Option<&'static str>,
+    /// Its destination for failure.
+    pub on_failure: Option<&'static str>,
     /// Whether it blocks its thread.
     pub blocking: bool,
     /// The hosts that it may call.
@@ -43,6 +49,10 @@ pub fn declare(declaration: Declaration) -> ActionSpec {
     limits.timeout = declaration.timeout_ms.map_or(limits.timeout, Duration::from_millis);
     limits.concurrency = declaration.concurrency.unwrap_or(limits.concurrency);
     spec.retry.retries = declaration.retries.unwrap_or_default();
+    spec.retry.max_age = declaration.max_age_ms.map(Duration::from_millis);
+    let destination = |text: &str| text.parse().ok();
+    spec.on_success = declaration.on_success.and_then(destination);
+    spec.on_failure = declaration.on_failure.and_then(destination);
     spec.blocking = declaration.blocking;
     spec.egress = declaration.egress.iter().copied().collect();
     let json = |text: &str| serde_json::from_str(text).unwrap_or_default();

@@ -17,6 +17,9 @@ const KNOWN: &[(&str, &str)] = &[
     ("timeout", "timeout = \"30s\""),
     ("concurrency", "concurrency = 16"),
     ("retries", "retries = 3"),
+    ("max_age", "max_age = \"1h\""),
+    ("on_success", "on_success = \"action:thank\""),
+    ("on_failure", "on_failure = \"trigger:alerts\""),
     ("blocking", "blocking"),
     ("egress", "egress = \"api.example.com\""),
     ("annotations", "annotations(team = \"billing\")"),
@@ -31,6 +34,9 @@ pub(crate) struct Args {
     pub(crate) timeout_ms: Option<u64>,
     pub(crate) concurrency: Option<u64>,
     pub(crate) retries: Option<u64>,
+    pub(crate) max_age_ms: Option<u64>,
+    pub(crate) on_success: Option<String>,
+    pub(crate) on_failure: Option<String>,
     /// Where the flag stands, if it does.
     pub(crate) blocking: Option<Span>,
     pub(crate) egress: Vec<String>,
@@ -66,6 +72,9 @@ impl Args {
             "timeout" => self.timeout_ms = Some(read_text(key, input, units::timeout_ms)?),
             "concurrency" => self.concurrency = Some(count(key, input, 1, 1000)?),
             "retries" => self.retries = Some(count(key, input, 0, 100)?),
+            "max_age" => self.max_age_ms = Some(read_text(key, input, units::max_age_ms)?),
+            "on_success" => self.on_success = Some(segment(key, input, name::check_destination)?),
+            "on_failure" => self.on_failure = Some(segment(key, input, name::check_destination)?),
             "blocking" if input.peek(Token![=]) || input.peek(token::Paren) => {
                 return Err(Error::new(key.span(), "`blocking` is a flag: write it without a value"));
             }
@@ -199,6 +208,7 @@ mod tests {
     fn reads_every_argument_in_any_order() {
         let (args, errors) = parse(
             r#"annotations(team = "billing", "web-export" = true,), blocking, retries = 0, concurrency = 1000,
+               max_age = "2 h", on_success = "action:orders/thank", on_failure = "trigger:alerts",
                egress = "a.com, *", timeout = "1h", memory = "1GiB", package = "orders", name = "charge it","#,
         );
         assert_eq!(errors, [""; 0]);
@@ -207,7 +217,9 @@ mod tests {
         assert_eq!(args.memory_mib, Some(1024));
         assert_eq!(args.timeout_ms, Some(3_600_000));
         assert_eq!(args.concurrency, Some(1000));
-        assert_eq!(args.retries, Some(0));
+        assert_eq!((args.retries, args.max_age_ms), (Some(0), Some(7_200_000)));
+        assert_eq!(args.on_success.as_deref(), Some("action:orders/thank"));
+        assert_eq!(args.on_failure.as_deref(), Some("trigger:alerts"));
         assert!(args.blocking.is_some());
         assert_eq!(args.egress, ["a.com", "*"]);
         let annotation = |key: &str, json: &str| Annotation { key: key.into(), json: json.into() };
@@ -239,7 +251,7 @@ mod tests {
             problems("memry = 3"),
             [
                 "unknown argument `memry`: allowed are `name`, `package`, `memory`, `timeout`, `concurrency`, `retries`, \
-              `blocking`, `egress`, `annotations`"
+              `max_age`, `on_success`, `on_failure`, `blocking`, `egress`, `annotations`"
             ]
         );
         assert!(problems("3 = memory")[0].starts_with("expected an argument: allowed are `name`"));
@@ -270,6 +282,17 @@ mod tests {
             assert_eq!(problems(&format!("concurrency = {value}")), [expected]);
         }
         assert_eq!(problems("retries = 101"), ["`101` is out of range: `retries` is from 0 to 100"]);
+    }
+
+    #[test]
+    fn a_destination_says_what_it_is_and_has_a_name() {
+        let form = "is no destination: write `action:NAME` or `trigger:NAME`";
+        for text in ["alerts", "rule:alerts", "trigger", "", "Trigger:alerts"] {
+            assert_eq!(problems(&format!("on_failure = {text:?}")), [format!("`{text}` {form}")]);
+        }
+        assert!(problems("on_success = \"trigger:\"")[0].contains("name"));
+        assert!(problems("on_success = \"trigger:a/b\"")[0].contains("name"), "a trigger is in no package");
+        assert!(problems("on_success = \"action:a/b/c\"")[0].contains("name"));
     }
 
     #[test]

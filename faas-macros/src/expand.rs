@@ -76,6 +76,8 @@ fn declaration(name: &str, args: &Args, description: &str) -> TokenStream {
     let package = option(args.package.as_ref());
     let (memory_mib, timeout_ms) = (number(args.memory_mib), number(args.timeout_ms));
     let (concurrency, retries) = (number(args.concurrency), number(args.retries));
+    let max_age_ms = number(args.max_age_ms);
+    let (on_success, on_failure) = (option(args.on_success.as_ref()), option(args.on_failure.as_ref()));
     let blocking = args.blocking.is_some();
     let (egress, annotations) = (&args.egress, &args.annotations);
     quote! {
@@ -86,6 +88,9 @@ fn declaration(name: &str, args: &Args, description: &str) -> TokenStream {
             timeout_ms: #timeout_ms,
             concurrency: #concurrency,
             retries: #retries,
+            max_age_ms: #max_age_ms,
+            on_success: #on_success,
+            on_failure: #on_failure,
             blocking: #blocking,
             egress: &[#(#egress),*],
             annotations: &[#(#annotations),*],

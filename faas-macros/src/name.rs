@@ -42,6 +42,26 @@ pub(crate) fn check_package(name: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// Says what is wrong with `text` as a destination: `action:` or `trigger:`, and then a name, which may have a package
+/// and, after a slash, a namespace.
+pub(crate) fn check_destination(text: &str) -> Result<(), String> {
+    let (name, packaged) = match text.split_once(':') {
+        Some(("action", name)) => (name, 1),
+        Some(("trigger", name)) => (name, 0),
+        _ => return Err(format!("`{text}` is no destination: write `action:NAME` or `trigger:NAME`")),
+    };
+    let (path, least, most) = match name.strip_prefix('/') {
+        Some(path) => (path, 2, 2 + packaged),
+        None => (name, 1, 1 + packaged),
+    };
+    let segments: Vec<&str> = path.split('/').collect();
+    if segments.len() < least || segments.len() > most {
+        let form = if packaged == 1 { "[/namespace/][package/]name" } else { "[/namespace/]name" };
+        return Err(format!("`{name}` is not such a name: write `{form}`"));
+    }
+    segments.into_iter().try_for_each(check_segment)
+}
+
 fn is_word(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_'
 }

@@ -31,6 +31,12 @@ pub(crate) fn timeout_ms(text: &str) -> Result<u64, String> {
     }
 }
 
+/// Reads the longest time after which something is tried again, such as `1h`, in milliseconds.
+pub(crate) fn max_age_ms(text: &str) -> Result<u64, String> {
+    let ms = quantity(text, TIME_UNITS, "1h")?;
+    ms.filter(|ms| *ms > 0).ok_or_else(|| format!("`{text}` is out of range: a maximum age is from 1ms on"))
+}
+
 /// Reads `<whole number><unit>` in the unit whose factor is 1; `None` where that is beyond `u64`.
 fn quantity(text: &str, units: &[(&str, u64)], example: &str) -> Result<Option<u64>, String> {
     let digits_end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());

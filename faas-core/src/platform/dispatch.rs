@@ -294,3 +294,17 @@ impl Inner {
 pub(super) fn since(from: Timestamp, to: Timestamp) -> Duration {
     Duration::from_nanos(to.nanos().saturating_sub(from.nanos()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jobs_are_accepted_one_after_the_other_unless_the_clock_was_set_back() {
+        let (dispatch, _kept) = Dispatch::new(1);
+        let at = |nanos| dispatch.accepted_at(Timestamp::from_nanos(nanos)).nanos();
+        let noon = 10 * SAME;
+        assert_eq!([at(noon), at(noon), at(noon - 5), at(noon + 9)], [noon, noon + 1, noon + 2, noon + 9]);
+        assert_eq!([at(3), at(3)], [3, 4], "an hour back is no place in the future");
+    }
+}

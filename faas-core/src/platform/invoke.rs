@@ -195,7 +195,12 @@ impl Inner {
     ) -> Result<Box<Progress>, Error> {
         let platform = Arc::clone(self);
         let beginning = tokio::spawn(async move {
-            let claim = platform.store.begin(job_of(&progress), started).await?;
+            let job = job_of(&progress);
+            let claim = if progress.alone {
+                platform.patiently(|| platform.store.begin(job.clone(), started)).await?
+            } else {
+                platform.store.begin(job, started).await?
+            };
             progress.held = Some(Box::new(Held::new(claim, started, progress.accepted_at)));
             Ok(Accepted::new(platform, progress))
         });

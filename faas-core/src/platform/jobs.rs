@@ -64,7 +64,10 @@ impl Inner {
             Ok(None) => self.fire_job(&claimed.job, claimed.claim, entered).await,
             Err(error) => self.end_unrunnable(&claimed.job, claimed.claim, error.message(), entered).await,
         };
-        if let Err(error) = done {
+        // What is closed meanwhile is left to the next start.
+        if let Err(error) = done
+            && error.kind() != ErrorKind::Closed
+        {
             tracing::error!(activation = %id, %error, "an accepted activation has no record");
         }
     }
@@ -226,9 +229,12 @@ impl Inner {
                 report(Unfinished::new(self, progress).fail(closed()).await);
                 Ok(())
             }
-            _ => {
-                let (name, why) = (claimed.job.work.name(), closed());
-                let record = self.bare_record(&claimed.job, name, ActivationKind::Trigger, why.message());
+            Ok(None) | Err(_) => {
+                let (name, kind) = match &claimed.job.work {
+                    Work::Invoke(name) => (name, ActivationKind::Action),
+                    Work::Fire(name) => (name, ActivationKind::Trigger),
+                };
+                let record = self.bare_record(&claimed.job, name, kind, closed().message());
                 self.finish_bare(claimed.claim, record, &entered).await
             }
         }

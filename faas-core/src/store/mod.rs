@@ -139,7 +139,8 @@ pub struct Entity {
 /// - `accept` takes all jobs or none. A job whose id is already queued, or has a record, is not taken twice:
 ///   that is `AlreadyExists`. So it is where a job of the same [`IdempotencyKey`] was taken before, until the
 ///   key's time is over: `keyed` tells which. Jobs of one call with the same key are refused as well.
-/// - `begin` is `accept`, `claim` and, where asked for, `start` of one job in one step.
+/// - `begin` is `accept`, `claim` and, where asked for, `start` of one job in one step. A job that has a cause, such as
+///   a step of a sequence, is begun even when the queue is full, as it follows from what was accepted.
 /// - `claim` gives the next attempt number. A job that is claimed or started can be claimed again (its owner
 ///   is lost); the earlier claim is then fenced off: its `start`, `retry` and `finish` are `Conflict`. A job that was
 ///   started or lost counts as started under its new claim, so that an owner who is lost in turn hides no attempt.

@@ -198,3 +198,14 @@ proptest! {
         });
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_was_accepted_before_is_counted_and_not_refused() {
+    let quotas = Quotas::new(Quota { concurrent: Some(1), ..Quota::UNLIMITED }, []);
+    let before = [quotas.count_accepted("acme"), quotas.count_accepted("acme")];
+    assert!(before.iter().all(Option::is_some));
+    assert_eq!(quotas.admit_invoke("acme").unwrap_err().kind(), ErrorKind::Throttled);
+    drop(before);
+    assert!(quotas.admit_invoke("acme").is_ok());
+    assert!(Quotas::new(Quota::UNLIMITED, []).count_accepted("acme").is_none());
+}

@@ -37,7 +37,7 @@ use crate::units::Timestamp;
 /// - An id whose record was dropped counts as new again.
 /// - The newest `max_records` dead letters.
 /// - All entities. All jobs: [`accept`](Store::accept) is `Overloaded` over `max_jobs`, while jobs that follow from
-///   a record are always taken, so that what was accepted can always finish.
+///   others are always taken, so that what was accepted can always finish.
 ///
 /// ```
 /// use faas_core::store::MemoryStore;
@@ -140,9 +140,13 @@ impl MemoryStore {
         Ok(())
     }
 
+    fn check_new(&self, queue: &Queue, jobs: &[Job]) -> Result<(), Error> {
+        queue.check_new(jobs, |id| self.records.contains(id))
+    }
+
     /// Refuses jobs that are known, or too many.
     fn check_room(&self, queue: &Queue, jobs: &[Job]) -> Result<(), Error> {
-        queue.check_new(jobs, |id| self.records.contains(id))?;
+        self.check_new(queue, jobs)?;
         let (held, max) = (queue.len(), self.max_jobs);
         if jobs.len() > max.saturating_sub(held) {
             let text = format!("the queue holds {held} of {max} jobs, {} more do not fit", jobs.len());
@@ -218,7 +222,10 @@ impl Store for MemoryStore {
 
     async fn begin(&self, job: Job, started: bool) -> Result<Claim, Error> {
         let mut queue = lock(&self.queue);
-        self.check_room(&queue, std::slice::from_ref(&job))?;
+        match job.cause {
+            Some(_) => self.check_new(&queue, std::slice::from_ref(&job))?,
+            None => self.check_room(&queue, std::slice::from_ref(&job))?,
+        }
         Ok(queue.begin(job, started))
     }
 

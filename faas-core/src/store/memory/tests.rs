@@ -135,6 +135,10 @@ async fn a_full_queue_refuses_new_work_but_takes_what_follows_from_old() {
     store.accept(vec![job(2)]).await.unwrap();
     store.append(record_in(0, 9), vec![job(3), job(4)].into()).await.unwrap();
     assert_eq!(store.pending().await.unwrap(), 4);
+    let error = store.begin(job(5), true).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Overloaded);
+    store.begin(Job { cause: Some(job(1).id), ..job(5) }, true).await.unwrap();
+    assert_eq!(store.pending().await.unwrap(), 5);
 }
 
 #[tokio::test]

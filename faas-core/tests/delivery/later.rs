@@ -1,0 +1,83 @@
+//! Work that is to run later.
+
+use faas_core::{Platform, SubmitOptions};
+use serde_json::json;
+use tokio::time::{Instant, sleep};
+
+use crate::life::{World, millis, seconds};
+
+async fn start(world: &World) -> Platform {
+    world.builder().action(world.sleeper("sleep")).build().await.unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn work_runs_at_its_time_and_not_before() {
+    let world = World::new();
+    let app = start(&world).await;
+    let begun = Instant::now();
+    let now = app.entropy().wall_clock();
+    let after = app.submit_with("sleep", (), SubmitOptions::new().run_after(seconds(3_600))).await.unwrap();
+    let at = SubmitOptions::new().run_at(now.after(seconds(60)));
+    let at = app.submit_with("sleep", (), at).await.unwrap();
+    let past = app.submit_with("sleep", (), SubmitOptions::new().run_at(Default::default())).await.unwrap();
+    app.activation(past).await.unwrap().into_result().unwrap();
+    assert!(begun.elapsed() < millis(5));
+    let record = app.activation(at).await.unwrap();
+    assert!(begun.elapsed() >= seconds(60) && begun.elapsed() < seconds(61), "{:?}", begun.elapsed());
+    assert!(record.start >= now.after(seconds(60)));
+    assert!(record.times.wait < millis(5), "being early is no waiting: {:?}", record.times.wait);
+    app.activation(after).await.unwrap().into_result().unwrap();
+    assert!(begun.elapsed() >= seconds(3_600) && begun.elapsed() < seconds(3_601), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn work_that_fell_due_while_nothing_ran_runs_at_the_start() {
+    let world = World::new();
+    let id = world.live(async |world| {
+        let app = start(&world).await;
+        app.submit_with("sleep", json!({ "n": 1 }), SubmitOptions::new().run_after(seconds(60)))
+            .await
+            .unwrap()
+    });
+    world.live(async |world| {
+        let app = start(&world).await;
+        sleep(seconds(30)).await;
+        assert!(app.find(id).await.unwrap().is_none());
+        drop(app);
+    });
+    world.pass(seconds(3_600));
+    world.live(async |world| {
+        let app = start(&world).await;
+        let begun = Instant::now();
+        app.activation(id).await.unwrap().into_result().unwrap();
+        assert!(begun.elapsed() < millis(5) && world.starts(id) == [1]);
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_to_run_later_holds_up_nothing() {
+    let world = World::new();
+    let app = start(&world).await;
+    for n in 0..1_000 {
+        let later = SubmitOptions::new().run_after(seconds(60 + n));
+        app.submit_with("sleep", (), later).await.unwrap();
+    }
+    let begun = Instant::now();
+    let id = app.submit("sleep", ()).await.unwrap();
+    app.activation(id).await.unwrap().into_result().unwrap();
+    assert!(begun.elapsed() < millis(5));
+    app.drain().await;
+    assert!(begun.elapsed() >= seconds(1_059) && world.records().await.len() == 1_001);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_time_beyond_all_times_is_no_overflow() {
+    let world = World::new();
+    let app = start(&world).await;
+    let never = SubmitOptions::new().run_after(std::time::Duration::MAX);
+    let id = app.submit_with("sleep", (), never).await.unwrap();
+    sleep(seconds(86_400)).await;
+    assert!(app.find(id).await.unwrap().is_none());
+    let id = app.submit("sleep", ()).await.unwrap();
+    app.activation(id).await.unwrap().into_result().unwrap();
+}

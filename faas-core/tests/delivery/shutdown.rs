@@ -1,0 +1,134 @@
+//! Shutting down, and what is left for the next start.
+
+use faas_core::store::{JobState, Store};
+use faas_core::{ErrorKind, PlatformBuilder, Status};
+use serde_json::json;
+use tokio::time::{Instant, sleep};
+
+use crate::life::{World, millis, panic_quietly, seconds, spec};
+use crate::store::Disk;
+
+fn one_slot(world: &World) -> PlatformBuilder {
+    let fails = world.action(spec("fails").with_retries(3), |cx, input| async move {
+        if cx.attempt() < 3 {
+            panic_quietly("not yet");
+        }
+        Ok(input)
+    });
+    world.slots(1).action(world.sleeper("sleep")).action(fails).sequence("two", ["sleep", "sleep"])
+}
+
+#[test]
+fn what_waits_is_left_and_has_cost_no_attempt() {
+    let world = World::new();
+    let (running, waiting) = world.live(async |world| {
+        let app = one_slot(&world).build().await.unwrap();
+        let running = app.submit("sleep", json!({ "ms": 500 })).await.unwrap();
+        let mut waiting = Vec::new();
+        for _ in 0..300 {
+            waiting.push(app.submit("sleep", json!({ "ms": 1 })).await.unwrap());
+        }
+        sleep(millis(10)).await;
+        let begun = Instant::now();
+        let shut = app.shutdown(seconds(10)).await.unwrap();
+        assert!(begun.elapsed() <= seconds(11));
+        assert!(app.find(running).await.unwrap().is_some(), "what ran could end");
+        // What was claimed by then could run too, and what was not is left.
+        assert!(shut.left > 0, "{shut:?}");
+        let pending = world.disk.pending().await.unwrap();
+        assert_eq!(shut.left, pending);
+        assert_eq!(app.submit("sleep", ()).await.unwrap_err().kind(), ErrorKind::Closed);
+        (running, waiting)
+    });
+    assert_eq!(world.starts(running), [1]);
+    world.live(async |world| {
+        let app = one_slot(&world).build().await.unwrap();
+        for id in &waiting {
+            let record = app.activation(*id).await.unwrap();
+            assert_eq!((record.status(), record.attempts), (Status::Success, 1));
+            assert_eq!(world.starts(*id), [1]);
+        }
+    });
+}
+
+#[test]
+fn at_the_deadline_what_waits_is_put_back_and_what_runs_is_left() {
+    let world = World::new();
+    let ids = world.live(async |world| {
+        let app = one_slot(&world).build().await.unwrap();
+        let mut ids = vec![app.submit("sleep", json!({ "ms": 60_000 })).await.unwrap()];
+        for name in ["sleep", "two", "sleep"] {
+            ids.push(app.submit(name, json!({ "ms": 1 })).await.unwrap());
+        }
+        sleep(millis(10)).await;
+        let begun = Instant::now();
+        assert_eq!(app.shutdown(millis(100)).await.unwrap().left, 5, "a step waits as well");
+        assert!(begun.elapsed() < millis(500), "{:?}", begun.elapsed());
+        assert_eq!(world.disk.job(ids[0]).await.unwrap().unwrap().state, JobState::Started);
+        for id in &ids[1..] {
+            let status = world.disk.job(*id).await.unwrap().unwrap();
+            assert_eq!((status.state, status.earlier.len()), (JobState::Accepted, 0));
+        }
+        ids
+    });
+    world.live(async |world| {
+        let app = one_slot(&world).build().await.unwrap();
+        assert_eq!(app.activation(ids[0]).await.unwrap().status(), Status::InternalError, "it was lost");
+        for id in &ids[1..] {
+            assert_eq!(app.activation(*id).await.unwrap().status(), Status::Success);
+        }
+        app.drain().await;
+        assert_eq!(world.records().await.len(), 6);
+    });
+}
+
+#[test]
+fn retries_that_wait_are_left() {
+    let world = World::new();
+    let id = world.live(async |world| {
+        let app = one_slot(&world).build().await.unwrap();
+        let id = app.submit("fails", ()).await.unwrap();
+        sleep(millis(1)).await;
+        assert!(app.shutdown(seconds(60)).await.unwrap().left <= 1);
+        id
+    });
+    world.live(async |world| {
+        let app = one_slot(&world).build().await.unwrap();
+        let record = app.activation(id).await.unwrap();
+        assert_eq!((record.status(), record.attempts), (Status::Success, 3));
+        assert_eq!(world.starts(id), [1, 2, 3]);
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn draining_waits_for_the_backlog_too() {
+    let world = World::new();
+    let app = one_slot(&world).dispatch_window(2).build().await.unwrap();
+    for _ in 0..100 {
+        app.submit("sleep", json!({ "ms": 10 })).await.unwrap();
+    }
+    app.drain().await;
+    assert_eq!((world.records().await.len(), app.stats().in_flight), (100, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_durable_store_what_waits_is_given_up_with_a_record() {
+    let world = World::on(Disk::forgetful());
+    let app = one_slot(&world).dispatch_window(2).build().await.unwrap();
+    let mut ids = Vec::new();
+    for _ in 0..100 {
+        ids.push(app.submit("sleep", json!({ "ms": 10 })).await.unwrap());
+    }
+    let later = faas_core::SubmitOptions::new().run_after(seconds(3_600));
+    ids.push(app.submit_with("sleep", (), later).await.unwrap());
+    sleep(millis(15)).await;
+    app.shutdown(millis(45)).await.unwrap();
+    sleep(seconds(1)).await;
+    let mut given_up = 0;
+    for id in ids {
+        let record = app.find(id).await.unwrap().expect("a record");
+        given_up += usize::from(record.status() == Status::InternalError);
+    }
+    assert!((80..100).contains(&given_up), "{given_up}");
+    assert_eq!(world.disk.pending().await.unwrap(), 0);
+}
