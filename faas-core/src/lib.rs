@@ -57,8 +57,9 @@
 //! 4. [`trigger`]: events and where they come from; [`Cron`] and [`Interval`] are feeds.
 //! 5. [`rule`]: turns an event into the payload of an action, or into nothing.
 //! 6. [`activation`], with [`outcome`] and [`log`]: the record that each accepted request gets, exactly once.
-//! 7. [`scheduler`]: counts quotas, grants permits within the backend's capacity, and queues who must wait. It is
-//!    the only queue.
+//! 7. [`scheduler`]: counts quotas, grants permits within the backend's capacity, and queues who must wait. Work that
+//!    nobody waits for is queued in the store, and comes here as far as the
+//!    [window](PlatformBuilder::dispatch_window) goes.
 //! 8. [`backend`]: the seam that is chosen at run time. [`LocalBackend`] runs actions in this process, [`Pooled`]
 //!    runs them in the sandboxes of a pool, and [`BackendRegistry`] finds a backend by its URL.
 //! 9. [`pool`]: keeps sandboxes warm, makes new ones within a memory budget, and evicts.
@@ -78,6 +79,16 @@
 //! [`Outcome`] says so, and [`Activation::into_result`] turns that into an error where a caller wants one. An
 //! [`Error`] says that the platform did not do its job; [`Error::is_temporary`] tells whether the same call may
 //! succeed later, without the code having started.
+//!
+//! # Delivery
+//!
+//! What [`Platform::submit`] and [`Platform::fire`] have accepted ends in one record. With a store that is
+//! [durable](Store::is_durable) that holds whatever becomes of the process: the next platform on the store runs what
+//! had not started, goes on with sequences at the step where they were and with schedules at the tick, and runs what was
+//! killed in its midst again where its [`RetryPolicy`] allows that; otherwise the record says that it was lost. So code
+//! runs at most once, or at least once where it asks for retries. A key ([`SubmitOptions`], [`FireOptions`]) makes
+//! asking again harmless. What fails in the end is a [dead letter](Platform::dead_letters), and told to the action's
+//! [`Destination`].
 //!
 //! # Features
 //!

@@ -12,6 +12,7 @@
 mod attempts;
 mod destinations;
 mod keys;
+mod kills;
 mod later;
 mod letters;
 mod life;

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use faas_core::activation::Attempt;
@@ -12,6 +13,7 @@ use faas_core::store::{
     MemoryStore, Revision, Store,
 };
 use faas_core::{Activation, ActivationId, EntityName, Error, ErrorKind, Timestamp};
+use tokio::time::sleep;
 
 #[derive(Clone)]
 pub(crate) struct Disk(Arc<Shared>);
@@ -19,6 +21,7 @@ pub(crate) struct Disk(Arc<Shared>);
 struct Shared {
     inner: MemoryStore,
     durable: bool,
+    slow: bool,
     /// What was written of jobs and records, by the names of the methods.
     commits: Mutex<Vec<&'static str>>,
     /// The methods that fail, one call each.
@@ -32,18 +35,24 @@ impl Disk {
     }
 
     pub(crate) fn holding(inner: MemoryStore) -> Self {
-        Self::with(inner, true)
+        Self::with(inner, true, false)
+    }
+
+    /// One that takes its time for each write.
+    pub(crate) fn slow() -> Self {
+        Self::with(MemoryStore::new(), true, true)
     }
 
     /// One that is forgotten with its process.
     pub(crate) fn forgetful() -> Self {
-        Self::with(MemoryStore::new(), false)
+        Self::with(MemoryStore::new(), false, false)
     }
 
-    fn with(inner: MemoryStore, durable: bool) -> Self {
+    fn with(inner: MemoryStore, durable: bool, slow: bool) -> Self {
         Self(Arc::new(Shared {
             inner: inner.with_max_records(1_000_000),
             durable,
+            slow,
             commits: Mutex::default(),
             failures: Mutex::default(),
             failed: AtomicUsize::new(0),
@@ -69,15 +78,31 @@ impl Disk {
         self.0.failed.load(Ordering::SeqCst)
     }
 
-    fn commit(&self, method: &'static str) -> Result<&MemoryStore, Error> {
-        let mut failures = self.0.failures.lock().unwrap();
-        if failures.front() == Some(&method) {
-            failures.pop_front();
-            self.0.failed.fetch_add(1, Ordering::SeqCst);
-            return Err(Error::new(ErrorKind::Unavailable, "the disk is full"));
+    /// Writes, unless it is out of order. A slow one can be killed before and after the effect.
+    async fn write<T>(
+        &self,
+        method: &'static str,
+        effect: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        self.pause().await;
+        {
+            let mut failures = self.0.failures.lock().unwrap();
+            if failures.front() == Some(&method) {
+                failures.pop_front();
+                self.0.failed.fetch_add(1, Ordering::SeqCst);
+                return Err(Error::new(ErrorKind::Unavailable, "the disk is full"));
+            }
         }
         self.0.commits.lock().unwrap().push(method);
-        Ok(&self.0.inner)
+        let done = effect.await;
+        self.pause().await;
+        done
+    }
+
+    async fn pause(&self) {
+        if self.0.slow {
+            sleep(Duration::from_millis(1)).await;
+        }
     }
 }
 
@@ -88,7 +113,7 @@ impl Store for Disk {
     }
 
     async fn append(&self, record: Activation, follow_up: FollowUp) -> Result<(), Error> {
-        self.commit("append")?.append(record, follow_up).await
+        self.write("append", self.0.inner.append(record, follow_up)).await
     }
 
     async fn activation(&self, id: ActivationId) -> Result<Option<Activation>, Error> {
@@ -120,11 +145,11 @@ impl Store for Disk {
     }
 
     async fn accept(&self, jobs: Vec<Job>) -> Result<(), Error> {
-        self.commit("accept")?.accept(jobs).await
+        self.write("accept", self.0.inner.accept(jobs)).await
     }
 
     async fn begin(&self, job: Job, started: bool) -> Result<Claim, Error> {
-        self.commit("begin")?.begin(job, started).await
+        self.write("begin", self.0.inner.begin(job, started)).await
     }
 
     async fn keyed(&self, key: &str, now: Timestamp) -> Result<Option<ActivationId>, Error> {
@@ -132,11 +157,11 @@ impl Store for Disk {
     }
 
     async fn claim(&self, id: ActivationId) -> Result<Claim, Error> {
-        self.commit("claim")?.claim(id).await
+        self.write("claim", self.0.inner.claim(id)).await
     }
 
     async fn claim_next(&self, now: Timestamp, limit: usize) -> Result<Vec<Claimed>, Error> {
-        self.commit("claim_next")?.claim_next(now, limit).await
+        self.write("claim_next", self.0.inner.claim_next(now, limit)).await
     }
 
     async fn next_due(&self) -> Result<Option<Timestamp>, Error> {
@@ -148,19 +173,19 @@ impl Store for Disk {
     }
 
     async fn start(&self, claim: Claim, earlier: Vec<Attempt>) -> Result<(), Error> {
-        self.commit("start")?.start(claim, earlier).await
+        self.write("start", self.0.inner.start(claim, earlier)).await
     }
 
     async fn retry(&self, claim: Claim, not_before: Timestamp, earlier: Vec<Attempt>) -> Result<(), Error> {
-        self.commit("retry")?.retry(claim, not_before, earlier).await
+        self.write("retry", self.0.inner.retry(claim, not_before, earlier)).await
     }
 
     async fn finish(&self, claim: Claim, record: Activation, follow_up: FollowUp) -> Result<(), Error> {
-        self.commit("finish")?.finish(claim, record, follow_up).await
+        self.write("finish", self.0.inner.finish(claim, record, follow_up)).await
     }
 
     async fn dead_letter(&self, claim: Claim, record: Activation, follow_up: FollowUp) -> Result<(), Error> {
-        self.commit("dead_letter")?.dead_letter(claim, record, follow_up).await
+        self.write("dead_letter", self.0.inner.dead_letter(claim, record, follow_up)).await
     }
 
     async fn dead_letters(&self, query: &ActivationQuery) -> Result<Vec<DeadLetter>, Error> {
@@ -172,7 +197,7 @@ impl Store for Disk {
     }
 
     async fn redrive(&self, id: ActivationId, job: Job) -> Result<(), Error> {
-        self.commit("redrive")?.redrive(id, job).await
+        self.write("redrive", self.0.inner.redrive(id, job)).await
     }
 
     async fn drop_dead_letter(&self, id: ActivationId) -> Result<(), Error> {
@@ -192,7 +217,7 @@ impl Store for Disk {
     }
 
     async fn put_schedule(&self, name: &EntityName, position: Timestamp) -> Result<(), Error> {
-        self.commit("put_schedule")?.put_schedule(name, position).await
+        self.write("put_schedule", self.0.inner.put_schedule(name, position)).await
     }
 
     async fn delete_schedule(&self, name: &EntityName) -> Result<(), Error> {
