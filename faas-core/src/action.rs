@@ -228,10 +228,10 @@ pub struct ActionSpec {
     pub backend: Option<String>,
     /// What is told of activations that nobody waits for and that succeed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub on_success: Option<Destination>,
+    pub on_success: Option<Box<Destination>>,
     /// What is told of activations that nobody waits for and that fail, once there is no further attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub on_failure: Option<Destination>,
+    pub on_failure: Option<Box<Destination>>,
 }
 
 impl fmt::Debug for ActionSpec {
@@ -315,14 +315,14 @@ impl ActionSpec {
     /// The same action with a destination for activations that nobody waits for and that succeed.
     #[must_use]
     pub fn with_on_success(mut self, destination: Destination) -> Self {
-        self.on_success = Some(destination);
+        self.on_success = Some(Box::new(destination));
         self
     }
 
     /// The same action with a destination for activations that nobody waits for and that fail.
     #[must_use]
     pub fn with_on_failure(mut self, destination: Destination) -> Self {
-        self.on_failure = Some(destination);
+        self.on_failure = Some(Box::new(destination));
         self
     }
 

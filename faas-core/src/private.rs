@@ -50,7 +50,7 @@ pub fn declare(declaration: Declaration) -> ActionSpec {
     limits.concurrency = declaration.concurrency.unwrap_or(limits.concurrency);
     spec.retry.retries = declaration.retries.unwrap_or_default();
     spec.retry.max_age = declaration.max_age_ms.map(Duration::from_millis);
-    let destination = |text: &str| text.parse().ok();
+    let destination = |text: &str| text.parse().ok().map(Box::new);
     spec.on_success = declaration.on_success.and_then(destination);
     spec.on_failure = declaration.on_failure.and_then(destination);
     spec.blocking = declaration.blocking;

@@ -17,6 +17,7 @@ use crate::trigger::Event;
 /// - `Err` is a mapping that failed: it is recorded as an activation of the action that failed.
 /// - `apply` is called once per event and enabled rule, in the order of the rules' names; it neither blocks nor
 ///   waits.
+/// - The policy that `retry` gives goes before the action's, for what the rule invokes.
 pub trait Rule: Send + Sync + 'static {
     /// Its name.
     fn name(&self) -> &EntityName;

@@ -17,7 +17,7 @@ use crate::error::{Error, ErrorKind};
 /// # Behavior
 /// - Errors that are not temporary, and outcomes of whatever kind, are passed on at once. So is `Exhausted`:
 ///   [`Backend::ready`] tells the scheduler when that is worth another try.
-/// - There are at most [`RetryPolicy::retries`] tries more; `on_application_error` has no meaning here.
+/// - There are at most [`RetryPolicy::retries`] tries more; `on_application_error` and `max_age` have no meaning here.
 /// - Before each, it pauses for a random time up to [`RetryPolicy::ceiling`]. When the pause would reach beyond the
 ///   invocation's `start_by`, the error is passed on at once.
 /// - All tries are one attempt of the activation, under one permit. Failed tries and pauses count as waiting.

@@ -382,7 +382,8 @@ impl Inner {
         let destinations: Vec<Destination> = entities
             .actions
             .iter()
-            .flat_map(|spec| spec.on_success.iter().chain(&spec.on_failure).cloned())
+            .flat_map(|spec| spec.on_success.iter().chain(&spec.on_failure))
+            .map(|destination| Destination::clone(destination))
             .collect();
         self.put_actions(entities.actions).await?;
         for (name, members) in entities.sequences {

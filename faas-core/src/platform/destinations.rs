@@ -37,7 +37,7 @@ impl Progress {
         match letter(&self.payload, record, platform.max_payload) {
             Ok(payload) => self.follow_up.push(Job {
                 id: self.id.derive(name),
-                work: match destination {
+                work: match &**destination {
                     Destination::Action(action) => Work::Invoke(action.resolve(home)),
                     Destination::Trigger(trigger) => Work::Fire(trigger.resolve(home)),
                 },

@@ -33,6 +33,8 @@ pub(super) struct Dispatch {
     waiting: AtomicI64,
     /// Whether jobs may wait in the store whose time has come.
     behind: AtomicBool,
+    /// How often jobs were accepted or put back.
+    arrivals: AtomicU64,
     /// When the last job was accepted, in nanoseconds since the epoch.
     last_accepted: AtomicU64,
     stopped: watch::Sender<bool>,
@@ -63,6 +65,7 @@ impl Dispatch {
             window: Arc::new(Semaphore::new(window.clamp(1, Semaphore::MAX_PERMITS))),
             waiting: AtomicI64::new(0),
             behind: AtomicBool::new(false),
+            arrivals: AtomicU64::new(0),
             last_accepted: AtomicU64::new(0),
             stopped: watch::Sender::new(false),
             keeper,
@@ -110,6 +113,21 @@ impl Dispatch {
         }
         let permit = Arc::clone(&self.window).try_acquire_owned().ok()?;
         Some(Place { permit: Some(permit), dispatch: Arc::clone(self) })
+    }
+
+    /// All places that are free, and how many that are; `None` when there is none.
+    fn take_room(&self) -> Option<(usize, OwnedSemaphorePermit)> {
+        loop {
+            let room = self.window.available_permits();
+            let few = u32::try_from(room).unwrap_or(u32::MAX);
+            if few == 0 {
+                return None;
+            }
+            // Somebody may have taken a place in between.
+            if let Ok(places) = Arc::clone(&self.window).try_acquire_many_owned(few) {
+                return Some((few as usize, places));
+            }
+        }
     }
 
     /// Ends claiming, for good.
@@ -195,6 +213,7 @@ impl Inner {
         }
         let dispatch = &self.dispatch;
         dispatch.count(i64::try_from(jobs).unwrap_or(i64::MAX));
+        dispatch.arrivals.fetch_add(1, Ordering::SeqCst);
         dispatch.behind.store(true, Ordering::SeqCst);
         if !self.durable {
             // Where one is there already, that one keeps the platform.
@@ -210,18 +229,19 @@ impl Inner {
     /// Claims what is due and has it run, and tells when to look again if nobody calls before.
     async fn claim_due(self: &Arc<Self>, due: &mut Option<Due>) -> Result<Option<Instant>, Error> {
         let dispatch = &self.dispatch;
-        let room = dispatch.window.available_permits();
-        let room = u32::try_from(room).unwrap_or(u32::MAX);
-        let places = Arc::clone(&dispatch.window).try_acquire_many_owned(room).ok();
-        let Some(mut places) = places.filter(|_| room > 0) else { return Ok(None) };
+        let Some((room, mut places)) = dispatch.take_room() else { return Ok(None) };
         let now = self.job_time(*due);
-        dispatch.behind.store(false, Ordering::SeqCst);
-        let claimed = self.store.claim_next(now, room as usize).await;
-        let full = claimed.as_ref().map_or(true, |claimed| claimed.len() == room as usize);
+        let arrivals = dispatch.arrivals.load(Ordering::SeqCst);
+        let claimed = self.store.claim_next(now, room).await?;
+        let full = claimed.len() == room;
+        if !full && dispatch.arrivals.load(Ordering::SeqCst) == arrivals {
+            // Whoever comes from here on says so again.
+            dispatch.behind.store(false, Ordering::SeqCst);
+        }
         if full {
             dispatch.behind.store(true, Ordering::SeqCst);
         }
-        for claimed in claimed? {
+        for claimed in claimed {
             let entered = self.in_flight.enter_accepted();
             dispatch.count(-1);
             let place =
@@ -229,7 +249,7 @@ impl Inner {
             let platform = Arc::clone(self);
             tokio::spawn(async move { platform.run_claimed(claimed, place, entered).await });
         }
-        if full { Ok(None) } else { Ok(self.look_again(due, now).await?) }
+        if full { Ok(None) } else { self.look_again(due, now).await }
     }
 
     /// The time by which jobs are due. A job that was waited for is, also where the wall clock was set back meanwhile.

@@ -62,7 +62,7 @@ impl Inner {
                 return;
             }
             Ok(None) => self.fire_job(&claimed.job, claimed.claim, entered).await,
-            Err(error) => self.end_unrunnable(&claimed.job, claimed.claim, error.message(), entered).await,
+            Err(error) => self.end_unrunnable(&claimed.job, claimed.claim, &error, entered).await,
         };
         // What is closed meanwhile is left to the next start.
         if let Err(error) = done
@@ -153,17 +153,20 @@ impl Inner {
         report(Unfinished::new(self, progress).fail(error).await);
     }
 
-    /// Ends a job that cannot run at all: it is kept as a dead letter, to be run when that is mended.
+    /// Ends a job that cannot run at all. If that can be mended, it is kept as a dead letter, to be run then.
     async fn end_unrunnable(
         self: &Arc<Self>,
         job: &Job,
         claim: Claim,
-        why: &str,
+        error: &Error,
         entered: Entered,
     ) -> Result<(), Error> {
-        let record = Activation::from(self.bare_record(job, job.work.name(), ActivationKind::Action, why));
-        let write = || self.store.dead_letter(claim, record.clone(), FollowUp::default());
-        self.patiently(write).await?;
+        let record = self.bare_record(job, job.work.name(), ActivationKind::Action, error.message());
+        if error.kind() != ErrorKind::NotFound {
+            return self.finish_bare(claim, record, &entered).await;
+        }
+        let record = Activation::from(record);
+        self.patiently(|| self.store.dead_letter(claim, record.clone(), FollowUp::default())).await?;
         self.written(&record, &entered);
         Ok(())
     }

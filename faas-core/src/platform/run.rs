@@ -112,17 +112,32 @@ impl Inner {
         match backend.invoke(&deployed.deployment, invocation).await {
             Ok(completion) => Ok(self.completed(deployed, progress, &retry, completion)),
             Err(error) if error.kind() == ErrorKind::Exhausted => {
-                let now = Instant::now();
-                progress.take_back(now);
-                if progress.alone {
-                    progress.start_by = self.start_by(progress, now);
-                }
-                match timeout_at(progress.start_by, backend.ready()).await {
-                    Ok(()) => Ok(Attempted::NoRoom),
-                    Err(_) => Err(error),
-                }
+                self.await_room(deployed, progress, error).await
             }
             Err(error) => self.failed(progress, &retry, error),
+        }
+    }
+
+    /// The attempt found no room and did not start: waits until there may be some.
+    async fn await_room(
+        &self,
+        deployed: &Deployed,
+        progress: &mut Progress,
+        error: Error,
+    ) -> Result<Attempted, Error> {
+        let now = Instant::now();
+        progress.take_back(now);
+        if progress.alone {
+            progress.start_by = self.start_by(progress, now);
+        }
+        let ready = timeout_at(progress.start_by, deployed.lane.backend.ready());
+        if !progress.is_left(self) {
+            return ready.await.map(|()| Attempted::NoRoom).map_err(|_| error);
+        }
+        tokio::select! {
+            biased;
+            () = self.dispatch.stopped() => Err(Error::new(ErrorKind::Closed, "the platform is shut down")),
+            ready = ready => ready.map(|()| Attempted::NoRoom).map_err(|_| error),
         }
     }
 

@@ -70,6 +70,8 @@ pub struct EventSink {
 /// - `fire` returns once the event is accepted; an event with an id that was fired before is accepted and does
 ///   nothing.
 /// - After `closed` has completed, `fire` is `Closed`.
+/// - `position` is what `keep_position` was told last, in this process or an earlier one; a sink that keeps nothing tells
+///   of none.
 pub trait SinkTarget: Send + Sync + 'static {
     /// Accepts an event.
     ///
