@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-pub use self::destination::Destination;
+pub use self::destination::{Destination, Destinations};
 pub use self::limits::{Limits, RetryPolicy};
 use crate::activation::Version;
 use crate::context::{Context, InitContext};
@@ -226,12 +226,9 @@ pub struct ActionSpec {
     /// The backend that it asks for; the platform's default otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backend: Option<String>,
-    /// What is told of activations that nobody waits for and that succeed.
+    /// What is told how activations end that nobody waits for; few actions have any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub on_success: Option<Box<Destination>>,
-    /// What is told of activations that nobody waits for and that fail, once there is no further attempt.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub on_failure: Option<Box<Destination>>,
+    pub destinations: Option<Box<Destinations>>,
 }
 
 impl fmt::Debug for ActionSpec {
@@ -272,8 +269,7 @@ impl ActionSpec {
             description: String::new(),
             blocking: false,
             backend: None,
-            on_success: None,
-            on_failure: None,
+            destinations: None,
         })
     }
 
@@ -315,14 +311,14 @@ impl ActionSpec {
     /// The same action with a destination for activations that nobody waits for and that succeed.
     #[must_use]
     pub fn with_on_success(mut self, destination: Destination) -> Self {
-        self.on_success = Some(Box::new(destination));
+        self.destinations.get_or_insert_default().on_success = Some(destination);
         self
     }
 
     /// The same action with a destination for activations that nobody waits for and that fail.
     #[must_use]
     pub fn with_on_failure(mut self, destination: Destination) -> Self {
-        self.on_failure = Some(Box::new(destination));
+        self.destinations.get_or_insert_default().on_failure = Some(destination);
         self
     }
 

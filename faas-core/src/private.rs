@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::action::{ActionSpec, Parameters};
+use crate::action::{ActionSpec, Destinations, Parameters};
 use crate::error::BoxError;
 use crate::units::MemoryMib;
 
@@ -50,9 +50,12 @@ pub fn declare(declaration: Declaration) -> ActionSpec {
     limits.concurrency = declaration.concurrency.unwrap_or(limits.concurrency);
     spec.retry.retries = declaration.retries.unwrap_or_default();
     spec.retry.max_age = declaration.max_age_ms.map(Duration::from_millis);
-    let destination = |text: &str| text.parse().ok().map(Box::new);
-    spec.on_success = declaration.on_success.and_then(destination);
-    spec.on_failure = declaration.on_failure.and_then(destination);
+    let destination = |text: Option<&str>| text.and_then(|text| text.parse().ok());
+    let destinations = Destinations {
+        on_success: destination(declaration.on_success),
+        on_failure: destination(declaration.on_failure),
+    };
+    spec.destinations = (destinations != Destinations::default()).then(|| Box::new(destinations));
     spec.blocking = declaration.blocking;
     spec.egress = declaration.egress.iter().copied().collect();
     let json = |text: &str| serde_json::from_str(text).unwrap_or_default();

@@ -34,6 +34,18 @@ pub enum Destination {
     Trigger(EntityName),
 }
 
+/// The destinations of an action, for each way in which an activation can end.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Destinations {
+    /// What is told of those that succeed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_success: Option<Destination>,
+    /// What is told of those that fail, once there is no further attempt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_failure: Option<Destination>,
+}
+
 impl fmt::Display for Destination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (kind, name) = match self {

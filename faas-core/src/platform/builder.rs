@@ -382,8 +382,8 @@ impl Inner {
         let destinations: Vec<Destination> = entities
             .actions
             .iter()
-            .flat_map(|spec| spec.on_success.iter().chain(&spec.on_failure))
-            .map(|destination| Destination::clone(destination))
+            .filter_map(|spec| spec.destinations.as_deref())
+            .flat_map(|of| of.on_success.iter().chain(&of.on_failure).cloned())
             .collect();
         self.put_actions(entities.actions).await?;
         for (name, members) in entities.sequences {

@@ -15,8 +15,7 @@ impl Progress {
     /// Whether its action has a destination for how it ends.
     pub(super) fn sends_on(&self) -> bool {
         let Runs::Action(deployed) = &self.target.runs else { return false };
-        let spec = deployed.spec();
-        self.alone && (spec.on_success.is_some() || spec.on_failure.is_some())
+        self.alone && deployed.spec().destinations.is_some()
     }
 
     /// Once the record is known: adds the job for its action's destination, where it has one. The end of a step is
@@ -26,10 +25,10 @@ impl Progress {
             return;
         }
         let (Runs::Action(deployed), Some(record)) = (&self.target.runs, &self.record) else { return };
-        let spec = deployed.spec();
+        let Some(destinations) = &deployed.spec().destinations else { return };
         let (destination, name) = match record.outcome.is_success() {
-            true => (&spec.on_success, "on-success"),
-            false => (&spec.on_failure, "on-failure"),
+            true => (&destinations.on_success, "on-success"),
+            false => (&destinations.on_failure, "on-failure"),
         };
         let Some(destination) = destination else { return };
         let home = platform.registry.home();
@@ -37,7 +36,7 @@ impl Progress {
         match letter(&self.payload, record, platform.max_payload) {
             Ok(payload) => self.follow_up.push(Job {
                 id: self.id.derive(name),
-                work: match &**destination {
+                work: match destination {
                     Destination::Action(action) => Work::Invoke(action.resolve(home)),
                     Destination::Trigger(trigger) => Work::Fire(trigger.resolve(home)),
                 },

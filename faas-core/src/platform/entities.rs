@@ -368,10 +368,8 @@ fn body_of(spec: &ActionSpec, lane: &Lane) -> Result<Payload, Error> {
     if spec.retry != RetryPolicy::default() {
         body.insert("retry".into(), json!(spec.retry));
     }
-    for (key, destination) in [("onSuccess", &spec.on_success), ("onFailure", &spec.on_failure)] {
-        if let Some(destination) = destination {
-            body.insert(key.into(), json!(destination));
-        }
+    if let Some(destinations) = &spec.destinations {
+        body.insert("destinations".into(), json!(destinations));
     }
     for (key, fields) in [("parameters", &spec.parameters), ("annotations", &spec.annotations)] {
         if !fields.is_empty() {

@@ -161,8 +161,10 @@ actions![declared];
 fn the_macro_declares_age_and_destinations() {
     let spec = actions().into_specs().remove(0);
     assert_eq!(spec.retry.max_age, Some(std::time::Duration::from_secs(3_600)));
-    assert_eq!(spec.on_failure.as_deref(), Some(&destination("trigger:alerts")));
-    assert_eq!(spec.on_success.as_deref(), Some(&destination("action:declared")));
+    let destinations = spec.destinations.as_deref().unwrap();
+    assert_eq!(destinations.on_failure, Some(destination("trigger:alerts")));
+    assert_eq!(destinations.on_success, Some(destination("action:declared")));
     let encoded = serde_json::to_value(&spec).unwrap();
-    assert_eq!(serde_json::from_value::<faas_core::ActionSpec>(encoded).unwrap().on_failure, spec.on_failure);
+    let decoded = serde_json::from_value::<faas_core::ActionSpec>(encoded).unwrap();
+    assert_eq!(decoded.destinations.as_deref(), Some(destinations));
 }
