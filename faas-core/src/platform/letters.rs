@@ -57,8 +57,8 @@ impl Platform {
         self.0.store.find_dead_letter(id).await
     }
 
-    /// Accepts the job of a dead letter once more, as a new activation, and tells its id. The dead letter is one no
-    /// more, in the same step; its record stays.
+    /// Accepts the job of a dead letter once more, as a new activation whose cause is the old one, and tells its id. The
+    /// dead letter is one no more, in the same step; its record stays.
     ///
     /// # Errors
     /// `NotFound` when there is no such dead letter; `Overloaded` when the queue is full; `Closed`; `Unavailable`.
@@ -171,6 +171,7 @@ impl Inner {
             id: self.new_id(now),
             accepted: self.dispatch.accepted_at(now),
             not_before: now,
+            cause: Some(id),
             key: None,
             ..job
         };

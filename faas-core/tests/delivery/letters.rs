@@ -67,6 +67,7 @@ async fn a_dead_letter_is_redriven_with_its_input_as_a_new_activation() {
     let again = app.redrive(id).await.unwrap();
     let record = app.activation(again).await.unwrap();
     assert_eq!((record.status(), record.attempts), (Status::Success, 1));
+    assert_eq!(record.cause, Some(id), "it tells what it came from");
     assert_eq!(record.outcome.result().as_str(), r#"{"n":5}"#);
     assert!(app.find(id).await.unwrap().is_some(), "the old record stays");
     assert_eq!(app.redrive(id).await.unwrap_err().kind(), ErrorKind::NotFound);
