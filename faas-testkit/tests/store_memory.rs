@@ -4,4 +4,4 @@ use faas_core::store::MemoryStore;
 use faas_testkit::store_conformance;
 use faas_testkit::store_suite::StoreSubject;
 
-store_conformance!(StoreSubject::new("memory", || async { MemoryStore::new() }), ran = 77);
+store_conformance!(StoreSubject::new("memory", || async { MemoryStore::new() }), ran = 78);

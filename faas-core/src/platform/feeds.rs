@@ -24,14 +24,22 @@ struct Sink {
     closing: watch::Receiver<bool>,
 }
 
+impl Sink {
+    async fn accept(&self, event: Event, position: Option<Timestamp>) -> Result<ActivationId, Error> {
+        let gone = || Error::new(ErrorKind::Closed, "the platform is shut down");
+        let platform = self.platform.upgrade().ok_or_else(gone)?;
+        let trigger = platform.registry.trigger(&format!("/{}", self.trigger))?;
+        platform.fire_entry(&trigger, event, position.filter(|_| platform.durable)).await
+    }
+}
+
 impl SinkTarget for Sink {
     fn fire(&self, event: Event) -> BoxFuture<'_, Result<ActivationId, Error>> {
-        Box::pin(async move {
-            let gone = || Error::new(ErrorKind::Closed, "the platform is shut down");
-            let platform = self.platform.upgrade().ok_or_else(gone)?;
-            let trigger = platform.registry.trigger(&format!("/{}", self.trigger))?;
-            platform.fire_entry(&trigger, event).await
-        })
+        Box::pin(self.accept(event, None))
+    }
+
+    fn fire_tick(&self, event: Event, position: Timestamp) -> BoxFuture<'_, Result<ActivationId, Error>> {
+        Box::pin(self.accept(event, Some(position)))
     }
 
     fn position(&self) -> BoxFuture<'_, Result<Option<Timestamp>, Error>> {

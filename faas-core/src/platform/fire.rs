@@ -51,11 +51,14 @@ struct Fired {
     jobs: Vec<Job>,
     /// Records of rules whose mapping failed.
     failed: Vec<Activation>,
+    /// How far the schedule has come that fired it, where one did.
+    position: Option<Timestamp>,
 }
 
 impl Fired {
     fn follow_up(&self) -> FollowUp {
-        FollowUp { jobs: self.jobs.clone(), records: self.failed.clone() }
+        let schedule = self.position.map(|position| (self.record.action().clone(), position));
+        FollowUp { jobs: self.jobs.clone(), records: self.failed.clone(), schedule }
     }
 }
 
@@ -130,15 +133,17 @@ impl Platform {
     /// As [`fire`](Self::fire); firing an event with an id again does no harm.
     pub async fn fire_event(&self, trigger: &str, event: Event) -> Result<ActivationId, Error> {
         let trigger = self.0.registry.trigger(trigger)?;
-        self.0.fire_entry(&trigger, event).await
+        self.0.fire_entry(&trigger, event, None).await
     }
 }
 
 impl Inner {
+    /// Fires a trigger. Where a schedule does, `position` is how far it has come then, which is kept in the same step.
     pub(super) async fn fire_entry(
         self: &Arc<Self>,
         trigger: &Arc<TriggerEntry>,
         event: Event,
+        position: Option<Timestamp>,
     ) -> Result<ActivationId, Error> {
         let entered = self.in_flight.enter()?;
         self.check_event(trigger, &event.payload)
@@ -150,9 +155,12 @@ impl Inner {
             None => self.new_id(self.entropy.wall_clock()),
         };
         if event.id.is_some() && self.store.activation(id).await?.is_some() {
+            if let Some(position) = position {
+                self.store.put_schedule(&trigger.name, position).await?;
+            }
             return Ok(id);
         }
-        let fired = self.apply_rules(trigger, id, None, 0, event)?;
+        let fired = Fired { position, ..self.apply_rules(trigger, id, None, 0, event)? };
         let platform = Arc::clone(self);
         // In a task of its own: a caller who leaves meanwhile leaves no job behind that nobody is told of.
         let firing = tokio::spawn(async move {
@@ -291,7 +299,7 @@ impl Inner {
         let outcome = Outcome::success(event.payload);
         let record =
             Record { cause, logs, ..Record::without_run(id, Arc::clone(&trigger.record), now, outcome) };
-        Ok(Fired { record: record.into(), jobs, failed })
+        Ok(Fired { record: record.into(), jobs, failed, position: None })
     }
 
     /// What a rule makes of an event.

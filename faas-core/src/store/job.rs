@@ -136,18 +136,20 @@ pub struct FollowUp {
     pub jobs: Vec<Job>,
     /// Records of activations that ended without having been jobs.
     pub records: Vec<Activation>,
+    /// How far a schedule has come with it, as [`Store::put_schedule`](super::Store::put_schedule) writes it.
+    pub schedule: Option<(EntityName, Timestamp)>,
 }
 
 impl FollowUp {
     /// Whether nothing follows.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.jobs.is_empty() && self.records.is_empty()
+        self.jobs.is_empty() && self.records.is_empty() && self.schedule.is_none()
     }
 }
 
 impl From<Vec<Job>> for FollowUp {
     fn from(jobs: Vec<Job>) -> Self {
-        Self { jobs, records: Vec::new() }
+        Self { jobs, ..Self::default() }
     }
 }

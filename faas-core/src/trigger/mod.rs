@@ -79,6 +79,18 @@ pub trait SinkTarget: Send + Sync + 'static {
     /// As [`EventSink::fire`].
     fn fire(&self, event: Event) -> BoxFuture<'_, Result<ActivationId, Error>>;
 
+    /// Accepts the event of a schedule, and keeps how far that has come then, in one step if it can.
+    ///
+    /// # Errors
+    /// As [`EventSink::fire`].
+    fn fire_tick(&self, event: Event, position: Timestamp) -> BoxFuture<'_, Result<ActivationId, Error>> {
+        Box::pin(async move {
+            let id = self.fire(event).await?;
+            self.keep_position(position).await?;
+            Ok(id)
+        })
+    }
+
     /// How far the schedule of the feed has come, as an earlier process has kept it. A sink that keeps nothing knows
     /// of none.
     ///
@@ -120,6 +132,18 @@ impl EventSink {
     /// Dropping it leaves the event accepted or not. An event with an id can be fired again without harm.
     pub async fn fire(&self, event: Event) -> Result<ActivationId, Error> {
         self.target.fire(event).await
+    }
+
+    /// [`fire`](Self::fire) for the event of a schedule, which has come as far as `position` then; that is kept for the
+    /// next process in the same step.
+    ///
+    /// # Errors
+    /// As [`fire`](Self::fire).
+    ///
+    /// # Cancel safety
+    /// As [`fire`](Self::fire).
+    pub async fn fire_tick(&self, event: Event, position: Timestamp) -> Result<ActivationId, Error> {
+        self.target.fire_tick(event, position).await
     }
 
     /// How far the schedule of the feed has come, where an earlier process has kept it: with a store that is durable.

@@ -78,7 +78,7 @@ pub(super) fn before(now: Timestamp) -> Timestamp {
 /// Fires the ticks of `schedule` after `last`, until the sink is closed.
 ///
 /// Ticks are taken strictly in their own order, so a clock that goes back only makes the next one wait. A tick's
-/// position is kept after it has fired: who is killed between fires it again, by the same id, which does nothing.
+/// position is kept with its event, so that it is neither lost nor counted twice, whoever is killed when.
 pub(super) async fn run(
     schedule: &impl Schedule,
     position: &Position,
@@ -88,13 +88,12 @@ pub(super) async fn run(
     while let Some(first) = schedule.next(last) {
         let Some(now) = wait_until(first, sink).await else { return Ok(()) };
         let due = schedule.due(first, now);
-        match fire(&event(schedule, &due)?, sink).await {
+        match fire(&event(schedule, &due)?, due.tick, sink).await {
             Ok(()) => position.advance(due.tick),
             Err(error) if error.kind() == ErrorKind::Closed => return Ok(()),
             Err(error) => return Err(error),
         }
         last = due.tick;
-        sink.keep_position(last).await?;
     }
     sink.closed().await;
     Ok(())
@@ -132,10 +131,10 @@ fn event(schedule: &impl Schedule, due: &Due) -> Result<Event, Error> {
 
 /// Fires `event`, again and again while the error is temporary, with the pauses of the default
 /// [`RetryPolicy`], not drawn but the longest ones: one feed makes no herd.
-async fn fire(event: &Event, sink: &EventSink) -> Result<(), Error> {
+async fn fire(event: &Event, position: Timestamp, sink: &EventSink) -> Result<(), Error> {
     let pauses = RetryPolicy::default();
     for attempt in 1_u32.. {
-        match sink.fire(event.clone()).await {
+        match sink.fire_tick(event.clone(), position).await {
             Ok(_) => break,
             Err(error) if error.is_temporary() => tokio::select! {
                 biased;

@@ -83,7 +83,7 @@ pub(crate) fn record(number: u64) -> Activation {
 pub(crate) async fn fill(store: &SqliteStore, from: u64, to: u64) {
     for first in (from..to).step_by(500) {
         let records = (first + 1..(first + 500).min(to)).map(record).collect();
-        store.append(record(first), FollowUp { jobs: Vec::new(), records }).await.expect("kept");
+        store.append(record(first), FollowUp { records, ..FollowUp::default() }).await.expect("kept");
     }
 }
 

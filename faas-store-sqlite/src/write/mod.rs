@@ -9,7 +9,7 @@ mod records;
 use std::collections::HashMap;
 
 use faas_core::store::{FollowUp, IdempotencyKey, Job};
-use faas_core::{Activation, ActivationId, Error, ErrorKind, Timestamp};
+use faas_core::{Activation, ActivationId, EntityName, Error, ErrorKind, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::blobs::{Blobs, Digest};
@@ -75,13 +75,18 @@ impl NewJob {
 pub(crate) struct NewFollowUp {
     pub(crate) jobs: Vec<NewJob>,
     pub(crate) records: Vec<NewRecord>,
+    pub(crate) schedule: Option<(EntityName, Timestamp)>,
 }
 
 impl NewFollowUp {
     pub(crate) fn seal(follow_up: &FollowUp, blobs: &Blobs, inline: usize) -> Result<Self, Error> {
         let jobs = follow_up.jobs.iter().map(|job| NewJob::seal(job, blobs, inline));
         let records = follow_up.records.iter().map(|record| NewRecord::seal(record, blobs, inline));
-        Ok(Self { jobs: jobs.collect::<Result<_, _>>()?, records: records.collect::<Result<_, _>>()? })
+        Ok(Self {
+            jobs: jobs.collect::<Result<_, _>>()?,
+            records: records.collect::<Result<_, _>>()?,
+            schedule: follow_up.schedule.clone(),
+        })
     }
 }
 

@@ -39,6 +39,9 @@ impl Txn<'_> {
             }
             self.add_record(record)?;
         }
+        if let Some((name, position)) = &follow_up.schedule {
+            self.put_schedule(name, *position)?;
+        }
         follow_up.jobs.iter().try_for_each(|job| self.add_job(job))
     }
 }

@@ -15,7 +15,7 @@ async fn at_once(store: &Arc<faas_store_sqlite::SqliteStore>, numbers: Vec<u64>)
         .map(|number| {
             let store = Arc::clone(store);
             tokio::spawn(async move {
-                let follow_up = FollowUp { jobs: vec![job(10_000 + number)], records: Vec::new() };
+                let follow_up = FollowUp::from(vec![job(10_000 + number)]);
                 store.append(record(number), follow_up).await.err().map(|error| error.kind())
             })
         })
@@ -67,7 +67,7 @@ async fn who_leaves_has_written_all_or_nothing() {
     for number in 0..50 {
         let store = Arc::clone(&store);
         let task = tokio::spawn(async move {
-            let follow_up = FollowUp { jobs: vec![job(10_000 + number)], records: Vec::new() };
+            let follow_up = FollowUp::from(vec![job(10_000 + number)]);
             store.append(record(number), follow_up).await
         });
         if number % 2 == 0 {

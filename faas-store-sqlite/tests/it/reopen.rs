@@ -124,7 +124,7 @@ async fn the_log_begins_anew_and_nothing_is_lost() {
     // About six frames each; far more than the log is let to have.
     while number < 6_000 {
         let records = (number + 1..number + 20).map(record).collect();
-        store.append(record(number), FollowUp { jobs: Vec::new(), records }).await.unwrap();
+        store.append(record(number), FollowUp { records, ..FollowUp::default() }).await.unwrap();
         number += 20;
         keep(&store, [1_000_000 + number]).await;
         longest = longest.max(fs::metadata(&wal).unwrap().len());

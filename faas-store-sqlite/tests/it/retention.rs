@@ -40,7 +40,7 @@ async fn a_lower_bound_is_come_to_while_nobody_writes() {
     let store = folder.open();
     for first in (0..3_000).step_by(100) {
         let records = (first + 1..first + 100).map(record).collect();
-        store.append(record(first), FollowUp { jobs: Vec::new(), records }).await.unwrap();
+        store.append(record(first), FollowUp { records, ..FollowUp::default() }).await.unwrap();
     }
     drop(store);
     let store = SqliteStore::builder(folder.path()).max_records(100).open().unwrap();
@@ -121,7 +121,7 @@ async fn the_queue_is_bounded_but_for_what_follows() {
     assert_eq!(store.accept(vec![job(1), job(2)]).await.unwrap_err().kind(), ErrorKind::AlreadyExists);
     store.begin(job(2), true).await.unwrap();
     assert_eq!(store.begin(job(3), true).await.unwrap_err().kind(), ErrorKind::Overloaded);
-    let follow_up = FollowUp { jobs: vec![job(3), job(4)], records: Vec::new() };
+    let follow_up = FollowUp::from(vec![job(3), job(4)]);
     store.append(record(9), follow_up).await.unwrap();
     assert_eq!(store.pending().await.unwrap(), 4);
 }

@@ -199,6 +199,7 @@ pub async fn records_that_follow_are_kept_all_or_none(store: Arc<dyn Store>) {
     let follow = |numbers: &[u64]| FollowUp {
         jobs: vec![job(2)],
         records: numbers.iter().map(|number| record(*number).into()).collect(),
+        ..FollowUp::default()
     };
     for bad in [&[3, 9][..], &[3, 3], &[3, 1], &[3, 8], &[2]] {
         let appended = store.append(record(1).into(), follow(bad)).await;
@@ -208,7 +209,7 @@ pub async fn records_that_follow_are_kept_all_or_none(store: Arc<dyn Store>) {
     }
     store.append(record(1).into(), follow(&[3, 4])).await.unwrap();
     let claim = store.begin(job(5), true).await.unwrap();
-    let follow_up = FollowUp { jobs: vec![job(7)], records: vec![record(6).into()] };
+    let follow_up = FollowUp { jobs: vec![job(7)], records: vec![record(6).into()], ..FollowUp::default() };
     store.finish(claim, record(5).into(), follow_up).await.unwrap();
     assert_eq!(found(&*store, &Default::default()).await, [9, 6, 5, 4, 3, 1]);
     assert_eq!(store.pending().await.unwrap(), 3);
@@ -253,6 +254,20 @@ pub async fn a_schedule_keeps_its_last_position(store: Arc<dyn Store>) {
     store.delete_schedule(&name("a")).await.unwrap();
     store.delete_schedule(&name("a")).await.unwrap();
     assert_eq!(store.schedules().await.unwrap(), [(name("b"), exact)]);
+}
+
+/// How far a schedule has come is written in the same step as the record of its tick, and not without it.
+pub async fn a_schedule_comes_on_with_its_record(store: Arc<dyn Store>) {
+    let schedule = |seconds| Some(("/guest/tick".parse().unwrap(), at(seconds)));
+    let position = async || store.schedules().await.unwrap().first().map(|(_, position)| *position);
+    let follow_up = |seconds| FollowUp { schedule: schedule(seconds), ..FollowUp::default() };
+    store.append(record(1).into(), follow_up(1)).await.unwrap();
+    assert_eq!(position().await, Some(at(1)));
+    assert_eq!(refused(store.append(record(1).into(), follow_up(2)).await), Some(ErrorKind::AlreadyExists));
+    assert_eq!(position().await, Some(at(1)));
+    let claim = store.begin(job(2), true).await.unwrap();
+    store.finish(claim, record(2).into(), follow_up(2)).await.unwrap();
+    assert_eq!(position().await, Some(at(2)));
 }
 
 /// A job with a key.

@@ -92,6 +92,7 @@ macro_rules! store_behaviours {
                 a_dead_letter_is_found_and_dropped,
                 redrive_puts_a_job_in_place_of_a_dead_letter,
                 a_schedule_keeps_its_last_position,
+                a_schedule_comes_on_with_its_record,
             }
         }
     };

@@ -119,7 +119,7 @@ pub fn check(subject: &StoreSubject, name: &str) {
 /// use faas_core::store::MemoryStore;
 /// use faas_testkit::{store_conformance, store_suite::StoreSubject};
 ///
-/// store_conformance!(StoreSubject::new("memory", || async { MemoryStore::new() }), ran = 77);
+/// store_conformance!(StoreSubject::new("memory", || async { MemoryStore::new() }), ran = 78);
 /// # fn main() {}
 /// ```
 #[macro_export]

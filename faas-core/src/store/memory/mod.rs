@@ -120,7 +120,7 @@ impl MemoryStore {
 
     /// Keeps a record and what follows from it, all or nothing.
     fn write(&self, queue: &mut Queue, record: Activation, follow_up: FollowUp) -> Result<(), Error> {
-        let FollowUp { jobs, records } = follow_up;
+        let FollowUp { jobs, records, schedule } = follow_up;
         let mut ids: Vec<_> = records.iter().map(|record| record.id).collect();
         ids.push(record.id);
         ids.sort_unstable();
@@ -137,6 +137,9 @@ impl MemoryStore {
             let _ = self.records.append(record);
         }
         queue.add(jobs);
+        if let Some((name, position)) = schedule {
+            lock(&self.schedules).insert(name, position);
+        }
         Ok(())
     }
 
