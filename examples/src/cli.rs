@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
-use faas_core::{Backend, Error};
+use faas_core::{Backend, Error, Store};
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::{Instant, sleep_until};
 
-use crate::backends;
+use crate::{backends, stores};
 
 /// Runs a week of real earthquakes through triggers, rules, actions and a sequence.
 #[derive(Debug, Parser)]
@@ -17,6 +17,10 @@ pub struct Args {
     /// Where the actions run, such as `local?slots=64`; `wasm` and `docker`, in a build with that feature, compile them first
     #[arg(long, value_name = "URL", env = "FAAS_BACKEND", default_value = "local")]
     pub backend: String,
+    /// Where activations are kept: `memory`, or `sqlite:DIRECTORY`, with which a run that is killed goes on when it is
+    /// started again
+    #[arg(long, value_name = "URL", env = "FAAS_STORE", default_value = "memory")]
+    pub store: String,
     /// How many events are fired per second; as many as possible unless told
     #[arg(long, value_name = "NUMBER", value_parser = parse_rate)]
     pub rate: Option<f64>,
@@ -39,6 +43,14 @@ impl Args {
     /// A build of the actions that has begun goes on; nothing else is left behind.
     pub async fn backend(&self) -> Result<Arc<dyn Backend>, Error> {
         backends::registry(!self.json).connect(&self.backend).await
+    }
+
+    /// The store that the URL names.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for an unknown one; else as that store's.
+    pub fn store(&self) -> Result<Arc<dyn Store>, Error> {
+        stores::open(&self.store)
     }
 
     /// A progress bar over `events` on the error output, if that is a terminal and people look.
@@ -116,6 +128,12 @@ mod tests {
     async fn a_mistake_in_the_url_is_told_before_anything_is_built() {
         let error = parse(&["--backend", "wasm?speed=9"]).unwrap().backend().await.err().expect("refused");
         assert!(error.message().starts_with("backend 'wasm' has no option 'speed'"), "{error}");
+    }
+
+    #[test]
+    fn an_unknown_store_is_refused_with_a_list_of_the_known_ones() {
+        let refused = parse(&["--store", "paper:a4"]).unwrap().store().err().expect("refused");
+        assert_eq!(refused.message(), "no store is named 'paper'; known: memory, sqlite");
     }
 
     #[test]

@@ -83,7 +83,7 @@ pub struct Alert {
 ///
 /// # Errors
 /// An event that is no earthquake does not count.
-#[action(memory = "32MiB", timeout = "5s")]
+#[action(memory = "32MiB", timeout = "5s", retries = 3)]
 pub fn aggregate(quake: Quake) -> Result<Cell, BoxError> {
     if quake.kind != "earthquake" {
         return Err(
@@ -103,7 +103,7 @@ pub fn aggregate(quake: Quake) -> Result<Cell, BoxError> {
 ///
 /// # Errors
 /// Coordinates off the globe, and events whose magnitude is unknown, cannot be placed.
-#[action(memory = "32MiB", timeout = "5s")]
+#[action(memory = "32MiB", timeout = "5s", retries = 3)]
 pub fn locate(quake: Quake) -> Result<Located, BoxError> {
     if !(-90.0..=90.0).contains(&quake.latitude) || !(-180.0..=180.0).contains(&quake.longitude) {
         return Err(format!("{} lies off the globe", quake.id).into());
@@ -121,7 +121,7 @@ pub fn locate(quake: Quake) -> Result<Located, BoxError> {
 ///
 /// Their limits are those of the U.S. Geological Survey: "Magnitude Types" and "Determining the Depth of an
 /// Earthquake".
-#[action(memory = "32MiB", timeout = "5s")]
+#[action(memory = "32MiB", timeout = "5s", retries = 3)]
 pub fn classify(located: Located) -> Classified {
     let class = match located.magnitude {
         m if m < 5.0 => "light",
@@ -139,7 +139,7 @@ pub fn classify(located: Located) -> Classified {
 }
 
 /// Writes what people are told.
-#[action(memory = "32MiB", timeout = "5s")]
+#[action(memory = "32MiB", timeout = "5s", retries = 3)]
 pub async fn alert(quake: Classified) -> Alert {
     let Classified { located, class, depth_class } = quake;
     let level = match (class.as_str(), depth_class.as_str()) {

@@ -16,6 +16,8 @@ pub mod follow;
 #[cfg(feature = "host")]
 pub mod report;
 #[cfg(feature = "host")]
+mod stores;
+#[cfg(feature = "host")]
 mod table;
 
 pub mod earthquakes;

@@ -9,6 +9,7 @@
 mod app_template;
 mod built;
 mod docker;
+mod durable;
 #[cfg(target_os = "linux")]
 mod lambda;
 mod quickstart;
