@@ -8,6 +8,7 @@
 //! - [`arrivals`]: seeded processes of arriving requests.
 //! - [`goals`]: goal lines of benchmarks.
 //! - [`account`]: what holds of all records of a platform, whatever happened to it.
+//! - `crash`: an app that is killed again and again on one directory, and an account of what it had accepted (on Unix).
 //! - [`loopback`]: a server for the requests that actions make.
 //! - [`fixtures`]: eight portable actions, each driven by its input. They are all that is left without the
 //!   feature `host`, so that this crate builds as a guest.
@@ -18,6 +19,8 @@ pub mod account;
 pub mod arrivals;
 #[cfg(feature = "host")]
 pub mod backend_suite;
+#[cfg(all(feature = "host", unix))]
+pub mod crash;
 pub mod fixtures;
 #[cfg(feature = "host")]
 pub mod goals;

@@ -5,6 +5,7 @@
 //! and `advisories` asks the security advisory database about the dependencies.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool talks to its terminal")]
 
+mod crash;
 mod engine;
 mod fuzz;
 mod goals;
@@ -42,6 +43,8 @@ enum Command {
     Goals(goals::Options),
     /// Run the fuzz targets, each for a minute unless told.
     Fuzz(fuzz::Options),
+    /// Kill an app on the durable store again and again, and account for all that it had accepted.
+    Crash(crash::Options),
     /// Check the dependencies against the security advisory database (needs the network).
     Advisories,
 }
@@ -65,6 +68,7 @@ fn run(cli: Cli) -> Result<bool> {
         Command::Rules => Ok(rules::run(&workspace)?.failures.is_empty()),
         Command::Goals(options) => goals::run(&workspace, &options),
         Command::Fuzz(options) => fuzz::run(&workspace, &options),
+        Command::Crash(options) => crash::run(&workspace, &options),
         Command::Advisories => tools::advisories(&workspace),
     }
 }

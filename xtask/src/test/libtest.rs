@@ -6,6 +6,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use super::conformance;
+use crate::crash;
 use crate::engine;
 use crate::process;
 use crate::report::Outcome;
@@ -58,6 +59,9 @@ fn cargo_test(workspace: &Workspace, targets: &[&str]) -> Command {
 fn run(command: &mut Command) -> Result<Outcome> {
     let mut harness = Harness::default();
     let status = process::stream(command, |line| harness.read(line))?;
+    if let Some(line) = &harness.crash {
+        println!("{line}");
+    }
     let mut outcome = harness.into_outcome();
     // A crate that does not compile, or a test binary that dies, prints no result line.
     if !status.success() && outcome.failures.is_empty() {
@@ -80,6 +84,8 @@ struct Harness {
     skips: Vec<String>,
     optional: Vec<String>,
     passes_that_skipped: u64,
+    /// What the crash harness has told.
+    crash: Option<String>,
 }
 
 impl Harness {
@@ -88,6 +94,8 @@ impl Harness {
             self.passed += count(counts, "passed").unwrap_or(0);
             let failed = count(counts, "failed").unwrap_or(0);
             self.failed += usize::try_from(failed).unwrap_or(usize::MAX);
+        } else if let Some(at) = line.find(crash::LINE) {
+            self.crash = Some(line[at..].to_owned());
         } else if let Some(skip) = skip(line, "SKIP ") {
             self.skips.push(skip.to_owned());
             self.passes_that_skipped += 1;

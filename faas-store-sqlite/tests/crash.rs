@@ -1,0 +1,49 @@
+//! An app on this store is killed again and again, and nothing that it accepted is lost or doubled.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a test that fails should panic")]
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+
+use faas_core::action::BoxFuture;
+use faas_core::{Error, Store};
+use faas_store_sqlite::SqliteStore;
+use faas_testkit::crash::{Harness, live};
+
+/// How often it is killed unless the variable `FAAS_CRASH_KILLS` says otherwise.
+const KILLS: u32 = 500;
+
+/// How much has to be accepted for each kill, at the least. Arbitrary: it is some forty on a slow machine.
+const ACCEPTED: usize = 5;
+
+fn open(directory: PathBuf) -> BoxFuture<'static, Result<Arc<dyn Store>, Error>> {
+    Box::pin(async move { Ok(Arc::new(SqliteStore::open(directory.join("store"))?) as Arc<dyn Store>) })
+}
+
+/// The process that is killed; in any other, nothing.
+#[test]
+fn a_process_lives() {
+    live(&open);
+}
+
+#[test]
+fn nothing_accepted_is_lost_or_doubled_whenever_it_is_killed() {
+    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("crash-{}", std::process::id()));
+    let command = || {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "a_process_lives", "--nocapture"]);
+        command
+    };
+    let kills = number("FAAS_CRASH_KILLS").map_or(KILLS, |kills| u32::try_from(kills).unwrap());
+    let seed = number("FAAS_CRASH_SEED").unwrap_or(1);
+    let report = Harness { kills, seed, folder: &folder, command: &command, open: &open }.run();
+    // Past the harness of tests, which keeps to itself what a test that passes prints.
+    writeln!(std::io::stdout(), "{report}").unwrap();
+    let problems = report.problems();
+    assert!(problems.is_empty(), "{report}\n{}\nin {}", problems.join("\n"), folder.display());
+    assert!(report.accepted >= ACCEPTED * kills as usize, "{report}: hardly anything was accepted");
+    std::fs::remove_dir_all(&folder).unwrap();
+}
