@@ -8,7 +8,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use clap::Parser;
-use faas_core::{Event, EventId, Payload, Platform, RuleSpec, Status, Timestamp};
+use faas_core::{Platform, RuleSpec, Status};
 use faas_examples::cli::Args;
 use faas_examples::follow::caused_by;
 use faas_examples::report::Report;
@@ -64,13 +64,7 @@ async fn run(app: &Platform, args: &Args) -> Result<Report, Box<dyn Error>> {
         while let Some(done) = in_flight.try_join_next() {
             add(done??);
         }
-        // By its own id and time, so that one that was fired before the program was killed is not fired again.
-        let event = Event {
-            id: Some(EventId(quake.id.as_str().into())),
-            at: Timestamp::from_millis(quake.time),
-            payload: Payload::encode(&quake)?,
-        };
-        let event = app.fire_event("quake", event).await?;
+        let event = app.fire_event("quake", catalogue::event(&quake)?).await?;
         let app = app.clone();
         in_flight.spawn(async move { Ok::<_, faas_core::Error>((quake.id, caused_by(&app, event).await?)) });
     }

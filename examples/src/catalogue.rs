@@ -1,5 +1,6 @@
 //! The week of earthquakes that comes with the package.
 
+use faas_core::{Error, Event, EventId, Payload, Timestamp};
 use serde::Deserialize;
 
 use crate::earthquakes::Quake;
@@ -43,6 +44,19 @@ pub fn week() -> Result<Vec<Quake>, serde_json::Error> {
     let mut quakes: Vec<Quake> = features.into_iter().map(Quake::from).collect();
     quakes.sort_by(|a, b| (a.time, &a.id).cmp(&(b.time, &b.id)));
     Ok(quakes)
+}
+
+/// The event of an earthquake, by the id and the time that it has in the catalogue: firing it again does nothing, so that
+/// a program that was killed can begin from the beginning.
+///
+/// # Errors
+/// None with what is in the catalogue.
+pub fn event(quake: &Quake) -> Result<Event, Error> {
+    Ok(Event {
+        id: Some(EventId(quake.id.as_str().into())),
+        at: Timestamp::from_millis(quake.time),
+        payload: Payload::encode(quake)?,
+    })
 }
 
 impl From<Feature> for Quake {

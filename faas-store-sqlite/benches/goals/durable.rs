@@ -1,21 +1,21 @@
-//! What it costs that an activation survives the loss of power.
+//! What it costs that an activation survives the loss of power, from its acceptance by the platform to its record.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Instant;
 
 use faas_testkit::goals::{Goal, alternate, median, nanos_per_round, per_second};
 
-use super::made::{activate, builder, scratch};
+use super::made::{activate, app, scratch};
 use super::{PAIRS, current_thread, print};
 
 const ROUNDS: usize = 100;
 const CALLERS: usize = 256;
 const ROUNDS_OF_EACH: usize = 20;
 
-/// One caller: accept and start in one commit, the record in another; beside an append of 256 bytes and its sync.
+/// One caller of an action that does nothing: accepted and started in one commit, its record in another; beside an
+/// append of 256 bytes and its sync.
 pub(crate) fn durable_p50() {
     let goal = Goal::at_most("durable_p50", "ns", 3.0);
     if !goal.is_wanted() {
@@ -23,13 +23,11 @@ pub(crate) fn durable_p50() {
     }
     let folder = scratch("durable-p50");
     let runtime = current_thread();
-    let store = builder(&folder).open().expect("a store");
-    let mut number = 0;
+    let app = runtime.block_on(app(&folder, CALLERS));
     let ours = || {
         let times = (0..ROUNDS).map(|_| {
-            number += 1;
             let start = Instant::now();
-            runtime.block_on(activate(&store, number));
+            runtime.block_on(activate(&app));
             nanos_per_round(start, 1)
         });
         median(times.collect())
@@ -54,26 +52,23 @@ pub(crate) fn durable_group() {
     }
     let folder = scratch("durable-group");
     let runtime = current_thread();
-    let store = Arc::new(builder(&folder).open().expect("a store"));
-    let mut first = 0;
+    let app = runtime.block_on(app(&folder, CALLERS));
     let ours = || {
         let start = Instant::now();
         runtime.block_on(async {
-            let tasks: Vec<_> = (0..CALLERS as u64)
-                .map(|caller| {
-                    let store = Arc::clone(&store);
-                    tokio::spawn(async move {
-                        for round in 0..ROUNDS_OF_EACH as u64 {
-                            activate(&store, first + round * CALLERS as u64 + caller).await;
-                        }
-                    })
+            let call = |_| {
+                let app = app.clone();
+                tokio::spawn(async move {
+                    for _ in 0..ROUNDS_OF_EACH {
+                        activate(&app).await;
+                    }
                 })
-                .collect();
+            };
+            let tasks: Vec<_> = (0..CALLERS).map(call).collect();
             for task in tasks {
                 task.await.expect("a caller");
             }
         });
-        first += (CALLERS * ROUNDS_OF_EACH) as u64;
         per_second(CALLERS * ROUNDS_OF_EACH, start.elapsed())
     };
     let mut log = append_to(&folder);

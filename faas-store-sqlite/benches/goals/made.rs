@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use faas_core::activation::{ActionRevision, Times, Usage};
-use faas_core::store::{FollowUp, Job, Store, Work};
+use faas_core::store::{FollowUp, Store};
 use faas_core::{
-    Activation, ActivationId, ActivationKind, MemoryMib, Outcome, Payload, Record, StartKind, Timestamp,
-    Version,
+    Action, ActionSpec, Activation, ActivationId, ActivationKind, BoxError, Context, LocalBackend, MemoryMib,
+    Outcome, Payload, Platform, Record, StartKind, Timestamp, Version,
 };
 use faas_store_sqlite::{SqliteBuilder, SqliteStore};
 
@@ -31,21 +31,6 @@ pub(crate) fn at(number: u64) -> Timestamp {
 
 pub(crate) fn id(number: u64) -> ActivationId {
     ActivationId::new(at(number), u128::from(fastrand::Rng::with_seed(number).u64(..)))
-}
-
-pub(crate) fn job(number: u64) -> Job {
-    Job {
-        id: id(number),
-        work: Work::Invoke("/guest/noop".parse().expect("a name")),
-        payload: Payload::empty(),
-        invoker: None,
-        cause: None,
-        rule: None,
-        depth: 0,
-        accepted: at(number),
-        not_before: at(number),
-        key: None,
-    }
 }
 
 /// The record of an action out of ten, in a namespace out of ten.
@@ -87,8 +72,29 @@ pub(crate) async fn fill(store: &SqliteStore, from: u64, to: u64) {
     }
 }
 
-/// What an activation of a no-op costs the store: its job accepted, claimed and started at once, and its record.
-pub(crate) async fn activate(store: &SqliteStore, number: u64) {
-    let claim = store.begin(job(number), true).await.expect("begun");
-    store.finish(claim, record(number), FollowUp::default()).await.expect("finished");
+/// A platform with an action that does nothing, of which so many run at once.
+pub(crate) async fn app(folder: &Path, slots: usize) -> Platform {
+    let backend = LocalBackend::new().with_slots(u32::try_from(slots).expect("slots"));
+    let store = builder(folder).max_jobs(u64::MAX).open().expect("a store");
+    Platform::builder().backend(backend).store(store).action(Nothing).build().await.expect("a platform")
+}
+
+struct Nothing;
+
+impl Action for Nothing {
+    type Input = ();
+    type Output = ();
+
+    fn spec(&self) -> ActionSpec {
+        ActionSpec::new("nothing").expect("a name")
+    }
+
+    async fn call(&self, _: Context, (): ()) -> Result<(), BoxError> {
+        Ok(())
+    }
+}
+
+/// One activation, from its acceptance to its record.
+pub(crate) async fn activate(app: &Platform) {
+    assert!(app.invoke("nothing", ()).await.expect("a record").outcome.is_success());
 }

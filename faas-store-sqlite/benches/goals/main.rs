@@ -2,6 +2,7 @@
 
 #![expect(clippy::print_stdout, reason = "goal lines are this program's output")]
 
+mod backlog;
 mod durable;
 mod made;
 mod million;
@@ -16,6 +17,7 @@ fn main() {
     durable::durable_p50();
     durable::durable_group();
     million::measure();
+    backlog::measure();
 }
 
 fn print(goal: &Goal, figures: Figures) {

@@ -14,6 +14,7 @@ mod failing;
 mod full;
 mod group;
 mod made;
+mod readme;
 mod reopen;
 mod retention;
 
@@ -29,6 +30,6 @@ mod conformance {
             thread_local! { static FOLDER: Folder = Folder::new(); }
             SqliteStore::builder(FOLDER.with(Folder::path)).inline_bytes(64).open().unwrap()
         }),
-        ran = 77
+        ran = 78
     );
 }
