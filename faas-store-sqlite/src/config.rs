@@ -10,7 +10,7 @@ pub enum Durability {
     Full,
     /// When the operating system has it: it survives the end of the process, however that ends, but a loss of power
     /// or a crash of the operating system takes along what was written since the last checkpoint. There is one after
-    /// 2,000 frames of the log, which is about a thousand activations, and after a second if there is anything to do. What
+    /// 8 MiB of the log, which is some hundreds of activations, and after a second if there is anything to do. What
     /// is left is whole, and older.
     Normal,
 }

@@ -7,7 +7,11 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::config::Durability;
 
-/// How many pages of 4 KiB a reader and the writer remember, in KiB. Arbitrary.
+/// The bytes of a page. A commit writes some eight of them for a record, so that small ones are written sooner. It is taken
+/// when a database is made.
+const PAGE: i64 = 2 << 10;
+
+/// How much of the database a reader and the writer remember, in KiB. Arbitrary.
 const READER_CACHE: i64 = 4 << 10;
 const WRITER_CACHE: i64 = 32 << 10;
 
@@ -22,6 +26,7 @@ pub(crate) fn writer(path: &Path, durability: Durability) -> rusqlite::Result<Co
     let flags =
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
+    connection.pragma_update(None, "page_size", PAGE)?;
     set_up(&connection, WRITER_CACHE)?;
     let synchronous = match durability {
         Durability::Full => "FULL",

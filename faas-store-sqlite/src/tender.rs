@@ -20,13 +20,13 @@ use crate::error::{is_full, sqlite};
 use crate::health::Health;
 
 /// After so many frames the thread is told to move them. Arbitrary: 8 MiB.
-const EVERY: u32 = 2_000;
+const EVERY: u32 = 4_000;
 
 /// From this length on the log is to begin anew. Arbitrary: 16 MiB.
-const LONG: u32 = 4_000;
+const LONG: u32 = 8_000;
 
 /// So many frames the writer moves itself. Arbitrary: a few milliseconds.
-const FEW: u32 = 500;
+const FEW: u32 = 1_000;
 
 /// How often the log is moved where writes are answered before they are on disk.
 const NORMAL: Duration = Duration::from_secs(1);

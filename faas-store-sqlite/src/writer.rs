@@ -1,12 +1,12 @@
 //! The thread that writes, with group commit.
 //!
-//! It takes all requests that wait, runs each in a savepoint, commits them together and answers them all. A request that
-//! is refused takes nothing along but itself. While nobody waits it purges.
+//! It takes all requests that wait, runs and commits them together, and answers them all. If one of them is refused, they are
+//! run once more, each in a savepoint, so that it takes nothing along but itself. While nobody waits it purges.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::Instant;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::time::{Duration, Instant};
 
 use faas_core::Error;
 use rusqlite::Connection;
@@ -22,6 +22,10 @@ use crate::write::{Memory, Tally, Txn};
 
 /// How many requests share a commit at most. Arbitrary: a few milliseconds of work.
 const MAX_BATCH: usize = 512;
+
+/// How long the thread looks for the next request of a lone caller before it sleeps. Arbitrary: about what a caller takes
+/// from an answer to the next request, and waking both.
+const AWAKE: Duration = Duration::from_micros(150);
 
 /// How many records are purged in one step while nobody waits: who comes then waits for no more than these.
 const PURGED_AT_ONCE: u64 = 200;
@@ -39,7 +43,7 @@ pub(crate) trait Request: Send {
 }
 
 struct Typed<T, F> {
-    /// Called once. What it has captured lives until the answer: pins on files do.
+    /// Called until a transaction holds. What it has captured lives until the answer: pins on files do.
     work: F,
     answer: Option<Result<T, Error>>,
     to: oneshot::Sender<Result<T, Error>>,
@@ -106,11 +110,29 @@ pub(crate) struct Writer {
 impl Writer {
     /// Serves requests until nobody can send any more.
     pub(crate) fn serve(&mut self, requests: &Receiver<Box<dyn Request>>) {
-        while let Some(first) = self.next(requests) {
+        let mut is_alone = false;
+        while let Some(first) = Self::at_once(requests, is_alone).or_else(|| self.next(requests)) {
             let mut batch = vec![first];
             batch.extend(requests.try_iter().take(MAX_BATCH - 1));
+            is_alone = batch.len() == 1;
             self.run(batch);
             self.tender.tend(&self.connection, self.frames.load(Relaxed));
+        }
+    }
+
+    /// The next request, where it comes at once: a caller who `is_alone` often has one more when it is answered. Of many
+    /// callers more come together while the thread sleeps.
+    fn at_once(requests: &Receiver<Box<dyn Request>>, is_alone: bool) -> Option<Box<dyn Request>> {
+        let start = Instant::now();
+        loop {
+            if !is_alone {
+                return None;
+            }
+            match requests.try_recv() {
+                Ok(request) => return Some(request),
+                Err(TryRecvError::Empty) if start.elapsed() < AWAKE => std::hint::spin_loop(),
+                Err(_) => return None,
+            }
         }
     }
 
@@ -161,6 +183,11 @@ impl Writer {
         let start = self.memory.tally;
         let is_alone = waiting.len() == 1;
         let mut served = Vec::with_capacity(waiting.len());
+        match self.run_all(start, waiting.as_mut_slice()) {
+            Ok(true) => served.extend(waiting.by_ref()),
+            Ok(false) => {}
+            Err(error) => return (waiting.by_ref().collect(), Some(self.roll_back(start, error))),
+        }
         for mut request in waiting.by_ref() {
             let run = self.run_one(&mut *request, is_alone);
             served.push(request);
@@ -171,6 +198,24 @@ impl Writer {
         }
         let lost = self.purge_along().and_then(|()| self.commit()).err();
         (served, lost.map(|error| self.roll_back(start, error)))
+    }
+
+    /// Runs several requests as one, which is most of the time what they come to. If one of them is refused, nothing has
+    /// been done.
+    fn run_all(&mut self, start: Tally, requests: &mut [Box<dyn Request>]) -> Result<bool, Error> {
+        if requests.len() < 2 {
+            return Ok(false);
+        }
+        let Self { connection, memory, config, .. } = self;
+        let mut txn = Txn { connection, memory, config };
+        if requests.iter_mut().all(|request| request.run(&mut txn).is_ok()) {
+            return Ok(true);
+        }
+        if !self.connection.is_autocommit() {
+            self.execute("ROLLBACK")?;
+        }
+        self.memory.roll_back(start);
+        self.begin().map(|()| false)
     }
 
     /// Runs a request so that nothing is left of it if it is refused. Fails when the whole transaction is gone.

@@ -79,12 +79,15 @@ fn length(path: &Path) -> u64 {
     fs::metadata(path).unwrap().len()
 }
 
+/// The bytes of a page.
+const PAGE: u64 = 2048;
+
 /// How long the part of the log is whose writes were answered.
 fn answered(path: &Path) -> u64 {
     let answered = fs::read(path.join("answered")).unwrap();
     let frames = u32::from_le_bytes(answered[8..12].try_into().unwrap());
     assert!(frames > 0);
-    32 + u64::from(frames) * (24 + 4096)
+    32 + u64::from(frames) * (24 + PAGE)
 }
 
 #[tokio::test]
@@ -118,7 +121,7 @@ async fn a_cut_or_zeroed_database_is_noticed() {
         if round.is_multiple_of(2) {
             file.set_len(length * round / 20).unwrap();
         } else {
-            file.write_all_at(&vec![0; 4096 * 3], length * round / 22 / 4096 * 4096).unwrap();
+            file.write_all_at(&[0; 3 * 2048], length * round / 22 / PAGE * PAGE).unwrap();
         }
     };
     assert_eq!(change(&closed, &content, 20, false, cut).await, 20);
