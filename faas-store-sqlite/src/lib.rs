@@ -16,6 +16,7 @@ mod health;
 mod open;
 mod read;
 mod readers;
+mod request;
 mod rows;
 mod schema;
 mod state;

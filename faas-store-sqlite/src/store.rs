@@ -17,9 +17,9 @@ use crate::config::SqliteConfig;
 use crate::error::Failure;
 use crate::faults::Faults;
 use crate::readers::{Reader, Readers, closed};
+use crate::request::{Request, request};
 use crate::state::Layout;
 use crate::write::Txn;
-use crate::writer::{Request, request};
 use crate::{backup, check};
 
 /// What those who read share with the thread that writes.
@@ -43,17 +43,13 @@ pub(crate) struct Shared {
 /// As [`Store`](faas_core::Store) says: what was sent is written whole even if its caller has left.
 pub struct SqliteStore {
     /// Emptied before the thread is waited for.
-    requests: Option<Sender<Box<dyn Request>>>,
+    requests: Option<Sender<Request>>,
     thread: Option<JoinHandle<()>>,
     shared: Arc<Shared>,
 }
 
 impl SqliteStore {
-    pub(crate) fn new(
-        requests: Sender<Box<dyn Request>>,
-        thread: JoinHandle<()>,
-        shared: Arc<Shared>,
-    ) -> Self {
+    pub(crate) fn new(requests: Sender<Request>, thread: JoinHandle<()>, shared: Arc<Shared>) -> Self {
         Self { requests: Some(requests), thread: Some(thread), shared }
     }
 
@@ -143,7 +139,7 @@ impl SqliteStore {
         let (request, answer) = request(work);
         let requests = self.requests.as_ref().ok_or_else(closed)?;
         requests.send(request).map_err(|_| closed())?;
-        answer.await.map_err(|_| closed())?
+        answer.await
     }
 
     /// Reads on a thread that may wait for the disk.

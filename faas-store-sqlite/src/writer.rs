@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 
 use faas_core::Error;
 use rusqlite::Connection;
-use tokio::sync::oneshot;
 
 use crate::config::SqliteConfig;
 use crate::error::{Failure, is_full, sqlite};
 use crate::faults::Faults;
 use crate::health::Health;
+use crate::request::{Request, copied};
 use crate::state::Answered;
 use crate::tender::Tender;
 use crate::write::{Memory, Tally, Txn};
@@ -32,60 +32,6 @@ const PURGED_AT_ONCE: u64 = 200;
 
 /// How many records are purged for each that comes, so that the bound is caught up with while others write.
 const PURGED_PER_RECORD: u64 = 2;
-
-/// What waits for its turn to write.
-pub(crate) trait Request: Send {
-    /// Does it within a transaction; tells why not if it was not met.
-    fn run(&mut self, txn: &mut Txn<'_>) -> Result<(), Error>;
-
-    /// Answers, after the commit or with the reason why there was none.
-    fn answer(self: Box<Self>, lost: Option<Error>);
-}
-
-struct Typed<T, F> {
-    /// Called until a transaction holds. What it has captured lives until the answer: pins on files do.
-    work: F,
-    answer: Option<Result<T, Error>>,
-    to: oneshot::Sender<Result<T, Error>>,
-}
-
-/// A request, and where its answer comes.
-pub(crate) fn request<T, F>(work: F) -> (Box<dyn Request>, oneshot::Receiver<Result<T, Error>>)
-where
-    T: Send + 'static,
-    F: FnMut(&mut Txn<'_>) -> Result<T, Failure> + Send + 'static,
-{
-    let (to, answer) = oneshot::channel();
-    (Box::new(Typed { work, answer: None, to }), answer)
-}
-
-impl<T, F> Request for Typed<T, F>
-where
-    T: Send,
-    F: FnMut(&mut Txn<'_>) -> Result<T, Failure> + Send,
-{
-    fn run(&mut self, txn: &mut Txn<'_>) -> Result<(), Error> {
-        let answer = (self.work)(txn).map_err(Error::from);
-        let met = answer.as_ref().map(drop).map_err(copied);
-        self.answer = Some(answer);
-        met
-    }
-
-    fn answer(self: Box<Self>, lost: Option<Error>) {
-        let Self { work, answer, to } = *self;
-        // The files that it refers to are as safe as its rows now.
-        drop(work);
-        let answer = match (lost, answer) {
-            // What was refused stays refused.
-            (_, Some(Err(refused))) => Err(refused),
-            (Some(lost), _) => Err(lost),
-            (None, Some(met)) => met,
-            (None, None) => Err(crate::readers::closed()),
-        };
-        // Who asked may have left.
-        let _ = to.send(answer);
-    }
-}
 
 /// All that the thread has.
 pub(crate) struct Writer {
@@ -109,7 +55,7 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// Serves requests until nobody can send any more.
-    pub(crate) fn serve(&mut self, requests: &Receiver<Box<dyn Request>>) {
+    pub(crate) fn serve(&mut self, requests: &Receiver<Request>) {
         let mut is_alone = false;
         while let Some(first) = Self::at_once(requests, is_alone).or_else(|| self.next(requests)) {
             let mut batch = vec![first];
@@ -122,7 +68,7 @@ impl Writer {
 
     /// The next request, where it comes at once: a caller who `is_alone` often has one more when it is answered. Of many
     /// callers more come together while the thread sleeps.
-    fn at_once(requests: &Receiver<Box<dyn Request>>, is_alone: bool) -> Option<Box<dyn Request>> {
+    fn at_once(requests: &Receiver<Request>, is_alone: bool) -> Option<Request> {
         let start = Instant::now();
         loop {
             if !is_alone {
@@ -136,7 +82,7 @@ impl Writer {
         }
     }
 
-    fn next(&mut self, requests: &Receiver<Box<dyn Request>>) -> Option<Box<dyn Request>> {
+    fn next(&mut self, requests: &Receiver<Request>) -> Option<Request> {
         while self.has_excess && !self.health.has_failed() {
             match requests.recv_timeout(self.next_purge.saturating_duration_since(Instant::now())) {
                 Ok(request) => return Some(request),
@@ -153,7 +99,7 @@ impl Writer {
     }
 
     /// Runs requests, and answers them.
-    fn run(&mut self, batch: Vec<Box<dyn Request>>) {
+    fn run(&mut self, batch: Vec<Request>) {
         let mut waiting = batch.into_iter();
         while waiting.len() > 0 {
             let begun = self.health.check().and_then(|()| self.begin());
@@ -176,20 +122,17 @@ impl Writer {
 
     /// Runs requests in the transaction that has begun and commits it, or until SQLite has rolled it back, as it does
     /// when the disk is full. Gives back those that it ran, with the reason why they have come to nothing, if they have.
-    fn run_until_lost(
-        &mut self,
-        waiting: &mut std::vec::IntoIter<Box<dyn Request>>,
-    ) -> (Vec<Box<dyn Request>>, Option<Error>) {
+    fn run_until_lost(&mut self, waiting: &mut std::vec::IntoIter<Request>) -> (Vec<Request>, Option<Error>) {
         let start = self.memory.tally;
         let is_alone = waiting.len() == 1;
         let mut served = Vec::with_capacity(waiting.len());
-        match self.run_all(start, waiting.as_mut_slice()) {
+        match self.run_all(start, waiting.as_slice()) {
             Ok(true) => served.extend(waiting.by_ref()),
             Ok(false) => {}
             Err(error) => return (waiting.by_ref().collect(), Some(self.roll_back(start, error))),
         }
-        for mut request in waiting.by_ref() {
-            let run = self.run_one(&mut *request, is_alone);
+        for request in waiting.by_ref() {
+            let run = self.run_one(&request, is_alone);
             served.push(request);
             if let Err(error) = run {
                 let lost = self.roll_back(start, error);
@@ -202,13 +145,13 @@ impl Writer {
 
     /// Runs several requests as one, which is most of the time what they come to. If one of them is refused, nothing has
     /// been done.
-    fn run_all(&mut self, start: Tally, requests: &mut [Box<dyn Request>]) -> Result<bool, Error> {
+    fn run_all(&mut self, start: Tally, requests: &[Request]) -> Result<bool, Error> {
         if requests.len() < 2 {
             return Ok(false);
         }
         let Self { connection, memory, config, .. } = self;
         let mut txn = Txn { connection, memory, config };
-        if requests.iter_mut().all(|request| request.run(&mut txn).is_ok()) {
+        if requests.iter().all(|request| request.run(&mut txn).is_ok()) {
             return Ok(true);
         }
         if !self.connection.is_autocommit() {
@@ -219,7 +162,7 @@ impl Writer {
     }
 
     /// Runs a request so that nothing is left of it if it is refused. Fails when the whole transaction is gone.
-    fn run_one(&mut self, request: &mut dyn Request, is_alone: bool) -> Result<(), Error> {
+    fn run_one(&mut self, request: &Request, is_alone: bool) -> Result<(), Error> {
         let before = self.memory.tally;
         if !is_alone {
             self.execute("SAVEPOINT request")?;
@@ -318,9 +261,4 @@ impl Writer {
     fn try_execute(&self, sql: &str) -> rusqlite::Result<()> {
         self.connection.prepare_cached(sql)?.execute([]).map(drop)
     }
-}
-
-/// An error once more, for each who shares it.
-fn copied(error: &Error) -> Error {
-    Error::new(error.kind(), error.message()).temporary(error.is_temporary())
 }
