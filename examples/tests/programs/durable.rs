@@ -18,7 +18,7 @@ fn a_run_that_is_killed_goes_on_and_comes_to_the_same() {
     let folder = target().join(format!("tmp/quickstart-{}", std::process::id()));
     let store = format!("sqlite:{}", folder.display());
     // At a pace, so that it has come further each time.
-    let args = ["--json", "--rate", "1500", "--store", store.as_str()];
+    let args = ["--json", "--rate", "800", "--store", store.as_str()];
     for number in 1..=KILLS {
         let mut run = example("quickstart").command(&args).stdout(Stdio::piped()).spawn().unwrap();
         sleep(Duration::from_millis(150 * number));
