@@ -7,30 +7,33 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use faas_core::action::Destination;
-use faas_core::trigger::Interval;
+use faas_core::trigger::{Cron, Interval};
 use faas_core::{
-    Action, ActionSpec, BoxError, Context, Error, LocalBackend, Platform, PlatformBuilder, RetryPolicy,
-    RuleSpec, Store, Timestamp,
+    Action, ActionSet, ActionSpec, BoxError, Context, Error, LocalBackend, Platform, PlatformBuilder,
+    RetryPolicy, RuleSpec, Store, Timestamp,
 };
 use serde_json::{Value, json};
 
-use super::points::Points;
+use super::points::pass;
 use super::store::MortalStore;
 
 /// The namespace of the app.
 pub(super) const HOME: &str = "guest";
-/// How often an action runs again that may.
+/// How often an action runs again that may, as it says itself or the rule that asks for it.
 pub(super) const RETRIES: u32 = 3;
-/// The rules of the trigger `burst`.
-pub(super) const RULES: [&str; 3] = ["burst-a", "burst-b", "burst-c"];
+/// How often `doomed` and `spent` run again, in vain.
+pub(super) const VAIN: u32 = 1;
+/// The rules of the trigger `burst` that run `once`. A third one runs `ruled`.
+pub(super) const RULES: [&str; 2] = ["burst-a", "burst-b"];
 /// The steps of the sequence `chain`.
 pub(super) const STEPS: [&str; 3] = ["step-a", "step-b", "step-c"];
 /// A trigger that nothing fires, to be changed.
 pub(super) const SPARE: &str = "spare";
-/// The schedule.
-pub(super) const TICK: &str = "tick";
-/// How often it fires.
-pub(super) const EVERY: Duration = Duration::from_millis(20);
+/// A trigger that comes and goes.
+pub(super) const PASSING: &str = "passing";
+/// The schedules, and how often they fire.
+pub(super) const TICK: (&str, Duration) = ("tick", Duration::from_millis(20));
+pub(super) const MINUTE: (&str, Duration) = ("minute", Duration::from_secs(60));
 
 /// What an action does besides writing down that it started.
 #[derive(Clone, Copy)]
@@ -48,7 +51,6 @@ enum Does {
 struct Deed {
     spec: ActionSpec,
     does: Does,
-    points: Arc<Points>,
     starts: Arc<Starts>,
 }
 
@@ -61,7 +63,7 @@ impl Action for Deed {
     }
 
     async fn call(&self, cx: Context, input: Value) -> Result<Value, BoxError> {
-        self.points.pass("action.before");
+        pass("action.before");
         self.starts.add(&cx)?;
         tracing::info!("run of {}", cx.activation_id());
         if let Some(ms) = input["sleep"].as_u64() {
@@ -75,7 +77,7 @@ impl Action for Deed {
                 cx.emit("ripple", json!({ "from": cx.activation_id() })).map(|()| input).map_err(Into::into)
             }
         };
-        self.points.pass("action.after");
+        pass("action.after");
         done
     }
 }
@@ -103,27 +105,31 @@ impl Starts {
 ///
 /// # Errors
 /// Those of the file of starts.
-pub(super) fn app(
-    directory: &Path,
-    store: Arc<dyn Store>,
-    points: &Arc<Points>,
-) -> io::Result<PlatformBuilder> {
+pub(super) fn app(directory: &Path, store: Arc<dyn Store>) -> io::Result<PlatformBuilder> {
     let starts = Arc::new(Starts::open(directory)?);
-    let deed =
-        |spec: ActionSpec, does| Deed { spec, does, points: Arc::clone(points), starts: Arc::clone(&starts) };
-    let store: Arc<dyn Store> = Arc::new(MortalStore { inner: store, points: Arc::clone(points) });
+    let deed = |spec: ActionSpec, does| Deed { spec, does, starts: Arc::clone(&starts) };
+    let primed = ActionSet::new().with(deed(named("primed"), Does::Succeed)).with_init(|_| async {
+        pass("init.before");
+        tokio::task::yield_now().await;
+        pass("init.after");
+        Ok::<_, Error>(())
+    });
     let mut builder = Platform::builder()
         .namespace(HOME)
         .backend(LocalBackend::new())
-        .shared_store(store)
-        .sequence("chain", STEPS);
+        .shared_store(Arc::new(MortalStore(store)))
+        .actions(primed)
+        .sequence("chain", STEPS)
+        .sequence("nest", ["primed", "chain"]);
     for name in ["once", "ripple-work", "undertaker"].into_iter().chain(STEPS) {
         builder = builder.action(deed(named(name), Does::Succeed));
     }
     builder = builder
         .action(deed(named("again").with_retry(retried(RETRIES)), Does::Fail))
+        .action(deed(named("ruled"), Does::Fail))
         .action(deed(named("emit"), Does::Emit))
         .action(deed(doomed(), Does::FailAlways))
+        .action(deed(named("spent").with_retry(retried(VAIN)), Does::FailAlways))
         .action(deed(named("on-tick").with_retry(retried(RETRIES)), Does::Succeed));
     for trigger in ["burst", "ripple", SPARE] {
         builder = builder.trigger(trigger);
@@ -131,15 +137,24 @@ pub(super) fn app(
     for rule in RULES {
         builder = builder.rule(rule_of(rule, "burst", "once"));
     }
-    builder =
-        builder.rule(rule_of("ripples", "ripple", "ripple-work")).rule(rule_of("ticks", TICK, "on-tick"));
-    Ok(builder.feed(tick()))
+    builder = builder
+        .rule(rule_of("burst-c", "burst", "ruled").with_retry(retried(RETRIES)))
+        .rule(rule_of("ripples", "ripple", "ripple-work"))
+        .rule(rule_of("ticks", TICK.0, "on-tick"))
+        .rule(rule_of("minutes", MINUTE.0, "on-tick"));
+    Ok(builder.feed(tick()).feed(minute()))
 }
 
 /// The first tick is always the same, so that ticks are at the same times after each start.
 #[expect(clippy::expect_used, reason = "its name and its time are good")]
 fn tick() -> Interval {
-    Interval::new(TICK, EVERY).expect("an interval").with_first(Timestamp::from_millis(1_767_225_600_000))
+    let tick = Interval::new(TICK.0, TICK.1).expect("an interval");
+    tick.with_first(Timestamp::from_millis(1_767_225_600_000))
+}
+
+#[expect(clippy::expect_used, reason = "its name and its expression are good")]
+fn minute() -> Cron {
+    Cron::new(MINUTE.0, "* * * * *").expect("an expression")
 }
 
 fn retried(retries: u32) -> RetryPolicy {
@@ -156,7 +171,7 @@ fn retried(retries: u32) -> RetryPolicy {
 #[expect(clippy::expect_used, reason = "its destination is good")]
 fn doomed() -> ActionSpec {
     let told: Result<Destination, Error> = "action:undertaker".parse();
-    named("doomed").with_retry(retried(1)).with_on_failure(told.expect("a destination"))
+    named("doomed").with_retry(retried(VAIN)).with_on_failure(told.expect("a destination"))
 }
 
 #[expect(clippy::expect_used, reason = "all names are good")]

@@ -3,12 +3,25 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
+use faas_core::meter::billed_ms;
 use faas_core::store::{ActivationQuery, DeadLetter};
 use faas_core::{Activation, ActivationId, ActivationKind, EntityName, Error, Limits, Status, Store};
 
-use super::app::{EVERY, HOME, RETRIES, RULES, SPARE, STEPS, Starts, TICK};
+use super::app::{HOME, MINUTE, PASSING, RETRIES, RULES, SPARE, STEPS, Starts, TICK, VAIN};
 use super::ledger::Ledger;
+
+/// How often each kind of work ended well, and how often it ended.
+pub(super) type Ends = BTreeMap<String, (u64, u64)>;
+
+/// What the books of a directory come to.
+pub(super) struct Found {
+    pub(super) findings: Findings,
+    pub(super) ends: Ends,
+    /// How many runs were recorded as lost whose code had not started.
+    pub(super) unstarted: u64,
+}
 
 /// What does not add up, each with a line for people.
 #[derive(Debug, Default)]
@@ -43,11 +56,7 @@ struct Books<'a> {
 ///
 /// # Errors
 /// Those of the store, and `Internal` where the file of starts cannot be read.
-pub(super) async fn check(
-    directory: &Path,
-    store: &Arc<dyn Store>,
-    ledger: &Ledger,
-) -> Result<Findings, Error> {
+pub(super) async fn check(directory: &Path, store: &Arc<dyn Store>, ledger: &Ledger) -> Result<Found, Error> {
     let query = ActivationQuery::default();
     let list = store.activations(&query).await?;
     let mut books = Books {
@@ -58,27 +67,42 @@ pub(super) async fn check(
         letters: store.dead_letters(&query).await?,
         findings: Findings::default(),
     };
-    if books.records.len() != list.len() || store.count_activations(&query).await? != list.len() as u64 {
-        books.findings.dup.push("an activation has two records".to_owned());
+    if store.count_activations(&query).await? != list.len() as u64 {
+        books.findings.wrong.push("the records are not as many as are counted".to_owned());
     }
-    for record in list {
+    for record in &list {
         if let Some(cause) = record.cause {
-            books.caused.entry(cause).or_default().push(record);
+            books.caused.entry(cause).or_default().push(record.clone());
         }
     }
     books.accepted();
     books.runs();
     books.composed();
-    books.ticks();
+    books.ticks(TICK);
+    books.ticks(MINUTE);
     books.dead();
     books.keys();
     let pending = store.pending().await?;
     if pending > 0 || ledger.left != Some(0) {
         books.findings.lost.push(format!("{pending} jobs are left, and {:?} were told", ledger.left));
     }
+    if ledger.held != Some(0) {
+        books.findings.wrong.push(format!("with nothing to do, the platform held {:?}", ledger.held));
+    }
     let spare = store.entity(&EntityName::new(HOME, None, SPARE)?).await?.map(|entity| entity.revision.0);
-    books.revisions(spare);
-    Ok(books.findings)
+    let passing = store.entity(&EntityName::new(HOME, None, PASSING)?).await?.is_some();
+    books.entities(spare, passing);
+    Ok(Found { unstarted: books.unstarted(), findings: books.findings, ends: ends(&list) })
+}
+
+fn ends(records: &[Activation]) -> Ends {
+    let mut ends = Ends::new();
+    for record in records {
+        let (well, all) = ends.entry(record.action().path().to_owned()).or_default();
+        *well += u64::from(record.status() == Status::Success);
+        *all += 1;
+    }
+    ends
 }
 
 fn starts(directory: &Path) -> Result<BTreeMap<ActivationId, Vec<u32>>, Error> {
@@ -107,6 +131,15 @@ impl Books<'_> {
         }
     }
 
+    /// How many runs were given up as lost though no code had started: their process was killed in between.
+    fn unstarted(&self) -> u64 {
+        let lost = self.records.values().filter(|record| {
+            let runs = record.revision.kind == ActivationKind::Action;
+            runs && record.status() == Status::InternalError && !record.usage_known
+        });
+        lost.filter(|record| !self.starts.contains_key(&record.id)).count() as u64
+    }
+
     /// I2, I5, I6, I7: each run is within what is allowed, and its record tells of it truly.
     fn runs(&mut self) {
         let Findings { lost, dup, wrong } = &mut self.findings;
@@ -129,8 +162,7 @@ impl Books<'_> {
             if runs && record.status() == Status::Success && !self.starts.contains_key(id) {
                 lost.push(format!("{id} ({}) succeeded without a run", record.action()));
             }
-            let before: u64 = record.earlier.iter().map(|attempt| attempt.billed_ms).sum();
-            let is_billed = record.billed_ms >= before;
+            let is_billed = !runs || is_billed(record);
             let is_counted = !runs || record.attempts as usize <= record.earlier.len() + 1;
             if record.start > record.end || !is_billed || !is_counted {
                 wrong.push(format!("{record:?}"));
@@ -152,9 +184,10 @@ impl Books<'_> {
             let (name, is_success) = (record.action().path(), record.status() == Status::Success);
             let wanted: Vec<(&str, usize)> = match name {
                 "chain" if is_success => STEPS.iter().map(|step| (*step, 1)).collect(),
-                "burst" => vec![("once", RULES.len())],
+                "nest" if is_success => vec![("primed", 1), ("chain", 1)],
+                "burst" => vec![("once", RULES.len()), ("ruled", 1)],
                 "ripple" => vec![("ripple-work", 1)],
-                TICK => vec![("on-tick", 1)],
+                _ if name == TICK.0 || name == MINUTE.0 => vec![("on-tick", 1)],
                 "emit" if is_success => vec![("ripple", 1)],
                 "doomed" => vec![("undertaker", 1)],
                 _ => continue,
@@ -172,25 +205,22 @@ impl Books<'_> {
         }
     }
 
-    /// No tick is lost or doubled: each tells how many it stands for.
-    fn ticks(&mut self) {
-        let ticks = self.records.values().filter(|record| record.action().path() == TICK);
+    /// No tick of a schedule is lost or doubled: each tells how many it stands for.
+    fn ticks(&mut self, (name, every): (&str, Duration)) {
+        let ticks = self.records.values().filter(|record| record.action().path() == name);
         let mut ticks: Vec<_> = ticks
             .map(|tick| (tick.id.made_at().millis(), tick.outcome.result().to_value()["missed"].as_u64()))
             .collect();
         ticks.sort_unstable();
-        let every = u64::try_from(EVERY.as_millis()).unwrap_or(u64::MAX);
+        let every = u64::try_from(every.as_millis()).unwrap_or(u64::MAX);
         for pair in ticks.windows(2) {
             let (passed, told) = ((pair[1].0 - pair[0].0) / every, pair[1].1.unwrap_or(0) + 1);
-            let text = || format!("after the tick at {} one tells of {told}, and {passed} came", pair[0].0);
+            let text = || format!("after the {name} at {} one tells of {told}, and {passed} came", pair[0].0);
             match passed.cmp(&told) {
                 std::cmp::Ordering::Greater => self.findings.lost.push(text()),
                 std::cmp::Ordering::Less => self.findings.dup.push(text()),
                 std::cmp::Ordering::Equal => {}
             }
-        }
-        if ticks.len() < 2 {
-            self.findings.lost.push("the schedule has not fired".to_owned());
         }
     }
 
@@ -200,16 +230,26 @@ impl Books<'_> {
         if letters.len() < self.letters.len() {
             self.findings.dup.push("a dead letter is there twice".to_owned());
         }
-        for record in self.records.values().filter(|record| record.action().path() == "doomed") {
-            let redriven = self
-                .caused
-                .get(&record.id)
-                .is_some_and(|caused| caused.iter().any(|child| child.action().path() == "doomed"));
-            match (letters.contains(&record.id), redriven) {
-                (false, false) => self.findings.lost.push(format!("{} is no dead letter", record.id)),
-                (true, true) => {
-                    self.findings.dup.push(format!("{} was run again and is a dead letter", record.id))
+        for record in self.records.values() {
+            let id = record.id;
+            let (is_letter, is_gone) = match record.action().path() {
+                "doomed" => {
+                    let caused = self.caused.get(&id).into_iter().flatten();
+                    (
+                        letters.contains(&id),
+                        caused.filter(|child| child.action().path() == "doomed").count() > 0,
+                    )
                 }
+                // One that was about to be dropped may be there or not.
+                "spent" if self.ledger.dropping.contains(&id) && !self.ledger.dropped.contains(&id) => {
+                    continue;
+                }
+                "spent" => (letters.contains(&id), self.ledger.dropped.contains(&id)),
+                _ => continue,
+            };
+            match (is_letter, is_gone) {
+                (false, false) => self.findings.lost.push(format!("{id} is no dead letter")),
+                (true, true) => self.findings.dup.push(format!("{id} is a dead letter still")),
                 _ => {}
             }
         }
@@ -222,23 +262,38 @@ impl Books<'_> {
         }
     }
 
-    /// I9: revisions never go back, and the last one that was told is there.
-    fn revisions(&mut self, kept: Option<u64>) {
+    /// I9: revisions grow with each change, and the last one that was told is there.
+    fn entities(&mut self, kept: Option<u64>, passing: bool) {
         let told = &self.ledger.revisions;
-        if !told.is_sorted() {
-            self.findings.wrong.push(format!("revisions went back: {told:?}"));
+        // The first change of a process may change nothing.
+        let grows = |pair: &[(u64, bool)]| pair[0].0 < pair[1].0 || pair[0] == pair[1];
+        if !told.windows(2).all(grows) {
+            self.findings.wrong.push(format!("revisions did not grow: {told:?}"));
         }
-        if let Some(last) = told.last().filter(|last| kept.is_none_or(|kept| kept < **last)) {
+        if let Some((last, _)) = told.last().filter(|(last, _)| kept.is_none_or(|kept| kept < *last)) {
             self.findings.lost.push(format!("revision {last} was told, and {kept:?} is kept"));
         }
+        match self.ledger.passing {
+            Some(true) if !passing => self.findings.lost.push(format!("{PASSING} is not there")),
+            Some(false) if passing => self.findings.dup.push(format!("{PASSING} is there again")),
+            _ => {}
+        }
     }
+}
+
+/// I5: the bill is that of all attempts, and an attempt whose usage is unknown costs nothing.
+fn is_billed(record: &Activation) -> bool {
+    let earlier: u64 = record.earlier.iter().map(|attempt| attempt.billed_ms).sum();
+    let Some(last) = record.billed_ms.checked_sub(earlier) else { return false };
+    let ran = record.start_kind.is_some() && record.usage_known;
+    last == if ran { billed_ms(record.times.init.saturating_add(record.times.run)) } else { 0 }
 }
 
 /// How often the code of an activation may start.
 fn allowed(record: &Activation) -> usize {
     match record.action().path() {
-        "again" | "on-tick" => 1 + RETRIES as usize,
-        "doomed" => 2,
+        "again" | "on-tick" | "ruled" => 1 + RETRIES as usize,
+        "doomed" | "spent" => 1 + VAIN as usize,
         _ => 1,
     }
 }

@@ -1,6 +1,6 @@
 //! The process that kills, and counts.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
@@ -10,13 +10,13 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::runtime::Runtime;
 
-use super::check::{Findings, check};
+use super::check::{Found, check};
 use super::ledger::{Heard, Ledger};
-use super::{DIRECTORY, MODE, OpenStore, SEED};
-use crate::crash::points::{NAMES, VARIABLE};
+use super::points::{NAMES, VARIABLE};
+use super::{CheckStore, DIRECTORY, MODE, OpenStore, SEED};
 
 /// How often a directory's processes are killed before its books are read. Arbitrary.
 const LIFE: u32 = 250;
@@ -29,6 +29,10 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const LONGEST: Duration = Duration::from_millis(400);
 /// How many findings are told of each kind. Arbitrary.
 const TOLD: usize = 20;
+/// How many runs one kill may cost whose code had not started. Arbitrary: it is two or three.
+const UNSTARTED: u64 = 16;
+/// What can only fail.
+const DOOMED: [&str; 2] = ["doomed", "spent"];
 
 /// How a harness kills.
 pub struct Harness<'a> {
@@ -42,6 +46,14 @@ pub struct Harness<'a> {
     pub command: &'a dyn Fn() -> Command,
     /// Opens the store of a directory.
     pub open: &'a OpenStore,
+    /// Looks through the store of a directory that no process has open.
+    pub check: &'a CheckStore,
+    /// The points that the store has of its own, besides [`NAMES`]: it [passes](super::pass) each while the app works.
+    pub points: &'a [&'static str],
+    /// Those that it passes only while it is closed.
+    pub closing: &'a [&'static str],
+    /// Is told what came of it so far, each time that the books of a directory were read.
+    pub progress: &'a dyn Fn(&Report),
 }
 
 /// What came of it.
@@ -59,8 +71,14 @@ pub struct Report {
     pub dup: Vec<String>,
     /// What is there and wrong.
     pub wrong: Vec<String>,
-    /// At which of the [points](NAMES) a process died.
+    /// The points at which a process is to die at least once.
+    pub points: Vec<&'static str>,
+    /// At which of them one died.
     pub hit: BTreeSet<String>,
+    /// How often each kind of work ended well, and how often it ended.
+    pub ends: BTreeMap<String, (u64, u64)>,
+    /// How many runs were given up as lost whose code had not started.
+    pub unstarted: u64,
 }
 
 impl fmt::Display for Report {
@@ -74,7 +92,7 @@ impl fmt::Display for Report {
             self.lost.len(),
             self.dup.len(),
             self.hit.len(),
-            NAMES.len()
+            self.points.len()
         )
     }
 }
@@ -88,15 +106,24 @@ impl Report {
             .iter()
             .flat_map(|(kind, list)| list.iter().take(TOLD).map(move |text| format!("{kind}: {text}")))
             .collect();
-        let missed = NAMES.iter().filter(|name| !self.hit.contains(**name));
+        let missed = self.points.iter().filter(|name| !self.hit.contains(**name));
         problems.extend(missed.map(|name| format!("no process died at {name}")));
+        if self.unstarted > UNSTARTED * u64::from(self.kills) {
+            problems.push(format!("{} runs were given up as lost that had not started", self.unstarted));
+        }
+        // Work that is always given up adds up, too.
+        let well = self.ends.iter().filter(|(kind, _)| !DOOMED.contains(&kind.as_str()));
+        let given_up = well.filter(|(_, (well, all))| well * 3 < *all);
+        problems
+            .extend(given_up.map(|(kind, (well, all))| format!("only {well} of {all} {kind} ended well")));
         problems
     }
 
     /// Adds what came of a directory. One in which something does not add up stays, to be looked at, with a file that
     /// says what.
     #[expect(clippy::expect_used, reason = "a folder that cannot be written is no place for this")]
-    fn add(&mut self, ledger: Ledger, mut findings: Findings, directory: &Path) {
+    fn add(&mut self, ledger: Ledger, found: Found, directory: &Path) {
+        let Found { mut findings, ends, unstarted } = found;
         findings.wrong.extend(ledger.wrong);
         if findings.is_empty() {
             std::fs::remove_dir_all(directory).expect("the directory is removed");
@@ -108,10 +135,16 @@ impl Report {
         self.lost.extend(findings.lost);
         self.dup.extend(findings.dup);
         self.wrong.extend(findings.wrong);
+        self.unstarted += unstarted;
+        for (kind, (well, all)) in ends {
+            let sum = self.ends.entry(kind).or_default();
+            *sum = (sum.0 + well, sum.1 + all);
+        }
     }
 }
 
-/// When a process is killed.
+/// When and how a process ends.
+#[derive(Debug)]
 enum Death {
     /// So long after it is up.
     Later(Duration),
@@ -119,6 +152,41 @@ enum Death {
     Early(Duration),
     /// When it has passed a point so often.
     At(&'static str, u32),
+    /// When it passes a point after it was asked to end, so long after it is up.
+    Closing(&'static str, Duration),
+    /// It is asked to end so long after it is up, and left to it.
+    Asked(Duration),
+}
+
+impl Death {
+    /// How long a process works that is up.
+    fn after(&self) -> Duration {
+        match self {
+            Self::Later(after) | Self::Early(after) | Self::Closing(_, after) | Self::Asked(after) => *after,
+            Self::At(..) => LONGEST,
+        }
+    }
+}
+
+/// Which points had their turn.
+#[derive(Default)]
+struct Chosen {
+    point: Turn,
+    closing: Turn,
+}
+
+#[derive(Default)]
+struct Turn(usize);
+
+impl Turn {
+    /// The next point at which no process has died yet, or else the next one, and whether one has.
+    fn next(&mut self, points: &[&'static str], hit: impl Fn(&&str) -> bool) -> (&'static str, bool) {
+        let after = self.0 + 1;
+        let turns = (after..after + points.len()).map(|turn| turn % points.len());
+        let missed = turns.clone().find(|turn| !hit(&points[*turn]));
+        self.0 = missed.unwrap_or(after % points.len());
+        (points[self.0], missed.is_none())
+    }
 }
 
 impl Harness<'_> {
@@ -131,67 +199,107 @@ impl Harness<'_> {
     pub fn run(&self) -> Report {
         let runtime = Runtime::new().expect("a runtime");
         let mut rng = Rng::with_seed(self.seed);
+        let points: Vec<_> = NAMES.iter().chain(self.points).copied().collect();
         let mut report = Report { seed: self.seed, ..Report::default() };
-        // Each point when it is first passed, and after that when chance says.
-        let mut points =
-            NAMES.iter().map(|name| (*name, 1)).chain(NAMES.iter().map(|name| (*name, 6)).cycle());
+        report.points = points.iter().chain(self.closing).copied().collect();
+        let mut chosen = Chosen::default();
         while report.kills < self.kills {
             let directory = self.folder.join(format!("life-{}", report.kills));
             std::fs::create_dir_all(&directory).expect("a directory");
             let mut ledger = Ledger::default();
             let mut first = FIRST.iter();
             for _ in 0..LIFE.min(self.kills - report.kills) {
-                let death = match rng.u32(0..10) {
-                    _ if first.len() > 0 => {
-                        first.next().map_or(Death::Later(Duration::ZERO), |name| Death::At(name, 1))
-                    }
-                    0..5 => points.next().map_or(Death::Later(Duration::ZERO), |(name, most)| {
-                        Death::At(name, rng.u32(1..=most))
-                    }),
-                    5..9 => Death::Later(Duration::from_micros(rng.u64(0..60_000))),
-                    _ => Death::Early(Duration::from_micros(rng.u64(0..15_000))),
+                let hit = |name: &&str| report.hit.contains(*name) || ledger.hit.contains(*name);
+                let death = match first.next() {
+                    Some(name) => Death::At(name, 1),
+                    None => self.death(&mut rng, &mut chosen, &points, hit),
                 };
-                self.kill(&directory, &mut ledger, &death, rng.u64(..));
+                self.end(&directory, &mut ledger, &death, rng.u64(..));
                 report.kills += 1;
+                if rng.u32(0..10) == 0 {
+                    let after = Duration::from_micros(rng.u64(0..30_000));
+                    self.end(&directory, &mut ledger, &Death::Asked(after), rng.u64(..));
+                }
             }
             self.drain(&directory, &mut ledger);
-            let findings = runtime.block_on(async {
+            let mut found = runtime.block_on(async {
                 let store = (self.open)(directory.clone()).await.expect("the store opens");
                 check(&directory, &store, &ledger).await.expect("the store can be read")
             });
-            report.add(ledger, findings, &directory);
+            found.findings.wrong.extend(runtime.block_on((self.check)(directory.clone())).err());
+            report.add(ledger, found, &directory);
+            (self.progress)(&report);
         }
         report
     }
 
-    /// Starts a process, and kills it.
+    /// What chance has a process die of.
+    fn death(
+        &self,
+        rng: &mut Rng,
+        chosen: &mut Chosen,
+        points: &[&'static str],
+        hit: impl Fn(&&str) -> bool,
+    ) -> Death {
+        match rng.u32(0..20) {
+            0..9 => {
+                let (name, is_hit) = chosen.point.next(points, hit);
+                Death::At(name, if is_hit { rng.u32(1..=6) } else { 1 })
+            }
+            9 if !self.closing.is_empty() => {
+                let after = Duration::from_micros(rng.u64(0..30_000));
+                Death::Closing(chosen.closing.next(self.closing, hit).0, after)
+            }
+            9..18 => Death::Later(Duration::from_micros(rng.u64(0..60_000))),
+            _ => Death::Early(Duration::from_micros(rng.u64(0..15_000))),
+        }
+    }
+
+    /// Starts a process, and ends it.
     #[expect(clippy::expect_used, reason = "without processes there is nothing to check")]
-    fn kill(&self, directory: &Path, ledger: &mut Ledger, death: &Death, seed: u64) {
+    fn end(&self, directory: &Path, ledger: &mut Ledger, death: &Death, seed: u64) {
         let mut command = self.command(directory, "work", seed);
-        if let Death::At(name, count) = death {
-            command.env(VARIABLE, format!("{name}:{count}"));
+        match death {
+            Death::At(name, count) => drop(command.env(VARIABLE, format!("{name}:{count}"))),
+            Death::Closing(name, _) => drop(command.env(VARIABLE, format!("{name}:1"))),
+            Death::Later(_) | Death::Early(_) | Death::Asked(_) => {}
         }
         let mut victim = Victim::start(&mut command);
-        let mut until = victim.started + PATIENCE;
-        if let Death::Early(after) = death {
-            until = victim.started + *after;
-        }
+        let is_early = matches!(death, Death::Early(_));
+        let mut until = victim.started + if is_early { death.after() } else { PATIENCE };
+        let mut is_up = false;
         while let Some(line) = victim.line(until) {
             if ledger.take(&line) == Heard::Ready {
-                until = match death {
-                    Death::Later(after) => Instant::now() + *after,
-                    Death::At(..) => Instant::now() + LONGEST,
-                    Death::Early(_) => until,
-                };
+                is_up = true;
+                if !is_early {
+                    until = Instant::now() + death.after();
+                }
+            }
+        }
+        if matches!(death, Death::Closing(..) | Death::Asked(_)) {
+            victim.ask_to_end();
+            let until = Instant::now() + PATIENCE;
+            while let Some(line) = victim.line(until) {
+                ledger.take(&line);
             }
         }
         let _ = victim.child.kill();
         let status = victim.child.wait().expect("the end of the process");
-        if status.signal() != Some(Signal::KILL.as_raw()) {
-            ledger.wrong.push(format!("a process ended by itself, with {status}"));
-        }
         for line in victim.rest() {
             ledger.take(&line);
+        }
+        let was_killed = status.signal() == Some(Signal::KILL.as_raw());
+        let is_expected = match death {
+            Death::Asked(_) => status.success(),
+            Death::Closing(..) => was_killed || status.success(),
+            Death::Later(_) | Death::Early(_) | Death::At(..) => was_killed,
+        };
+        if !is_expected {
+            ledger.wrong.push(format!("a process that was to end by {death:?} ended with {status}"));
+        }
+        // At a point it may have died before.
+        if matches!(death, Death::Later(_) | Death::Closing(..) | Death::Asked(_)) && !is_up {
+            ledger.wrong.push("a process did not come up".to_owned());
         }
     }
 
@@ -245,6 +353,14 @@ impl Victim {
     /// The next line, unless the time is over or the process is gone.
     fn line(&self, until: Instant) -> Option<String> {
         self.lines.recv_timeout(until.saturating_duration_since(Instant::now())).ok()
+    }
+
+    /// Has it end as systems do that stop a service.
+    fn ask_to_end(&self) {
+        if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
+            // One that has just ended needs no signal.
+            let _ = kill_process(pid, Signal::TERM);
+        }
     }
 
     /// What it had told before it was gone.

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use faas_core::store::ActivationQuery;
+use faas_core::store::{ActivationQuery, Expect};
 use faas_core::{ActivationId, Error, ErrorKind, FireOptions, Platform, Store, SubmitOptions};
 use fastrand::Rng;
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
-use super::app::{SPARE, TICK, app};
-use super::points::{Points, tell};
+use super::app::{MINUTE, PASSING, SPARE, TICK, app};
+use super::points::{pass, tell};
 
 /// How many ask at once. Arbitrary.
 const CALLERS: u64 = 8;
@@ -22,41 +23,45 @@ const LARGE: usize = 40_000;
 /// How long what is left of a load may take. Arbitrary.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Runs the load until somebody kills this process.
+/// How long what runs may take once the process is asked to end: some of it is left. Arbitrary.
+const GRACE: Duration = Duration::from_millis(5);
+
+/// Runs the load until somebody kills this process, or asks it to end.
 pub(super) async fn work(directory: &Path, store: Arc<dyn Store>, seed: u64) -> Result<(), Error> {
-    let points = Arc::new(Points::from_env());
-    let builder = app(directory, store, &points).map_err(|error| failed("the file of starts", error))?;
+    let builder = app(directory, store).map_err(|error| failed("the file of starts", error))?;
     let app = builder.build().await?;
     tell("READY");
-    let callers = (0..CALLERS).map(|number| {
+    let mut callers = JoinSet::new();
+    for number in 0..CALLERS {
         let caller = Caller {
             number,
             app: app.clone(),
-            points: Arc::clone(&points),
             rng: Rng::with_seed(seed.wrapping_mul(CALLERS).wrapping_add(number)),
             turns: AtomicU64::new(0),
         };
-        tokio::spawn(async move { caller.call().await })
-    });
-    for caller in callers.collect::<Vec<_>>() {
-        let _ = caller.await;
+        callers.spawn(caller.call());
     }
+    app.shutdown_on_signal(GRACE).await?;
+    callers.shutdown().await;
     Ok(())
 }
 
 /// Lets everything that was accepted come to its end, and ends well.
 pub(super) async fn drain(directory: &Path, store: Arc<dyn Store>) -> Result<(), Error> {
-    let points = Arc::new(Points::default());
-    let builder =
-        app(directory, Arc::clone(&store), &points).map_err(|error| failed("the file of starts", error))?;
+    let builder = app(directory, Arc::clone(&store)).map_err(|error| failed("the file of starts", error))?;
     let app = builder.build().await?;
-    // The schedule would always have something under way.
-    app.disable_trigger(TICK).await?;
+    // The schedules would always have something under way.
+    for (schedule, _) in [TICK, MINUTE] {
+        app.disable_trigger(schedule).await?;
+    }
     let begun = Instant::now();
     while store.pending().await? > 0 && begun.elapsed() < PATIENCE {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     app.shutdown(PATIENCE).await?;
+    let stats = app.stats();
+    let held: u32 = stats.backends.iter().map(|backend| backend.in_use).sum();
+    tell(&format!("HELD {}", stats.in_flight + u64::from(held)));
     tell(&format!("DRAINED {}", store.pending().await?));
     Ok(())
 }
@@ -68,7 +73,6 @@ fn failed(what: &str, error: std::io::Error) -> Error {
 struct Caller {
     number: u64,
     app: Platform,
-    points: Arc<Points>,
     rng: Rng,
     turns: AtomicU64,
 }
@@ -78,6 +82,8 @@ impl Caller {
         loop {
             match self.turn().await {
                 Ok(()) => {}
+                // The process was asked to end.
+                Err(error) if error.kind() == ErrorKind::Closed => return,
                 Err(error) => tell(&format!("REFUSED {error}")),
             }
             tokio::time::sleep(Duration::from_micros(self.rng.u64(0..2_000))).await;
@@ -88,7 +94,7 @@ impl Caller {
     async fn turn(&mut self) -> Result<(), Error> {
         let input = self.input();
         let app = self.app.clone();
-        match self.rng.u32(0..20) {
+        match self.rng.u32(0..24) {
             0..4 => self.accepted("submit once", app.submit("once", input).await?),
             4..6 => self.accepted("submit again", app.submit("again", input).await?),
             6 => self.accepted("submit emit", app.submit("emit", input).await?),
@@ -112,8 +118,14 @@ impl Caller {
             14..16 => self.invoke("once", input).await?,
             16 => self.invoke("again", input).await?,
             17 => self.invoke("chain", input).await?,
-            18 => self.redrive().await?,
-            _ => self.switch().await?,
+            18 => self.accepted("submit nest", app.submit("nest", input).await?),
+            19 => self.accepted("submit spent", app.submit("spent", input).await?),
+            20 => self.redrive().await?,
+            21 => self.discard().await?,
+            // Each by one caller, so that it is told in the order in which it was done.
+            _ if self.number == 0 => self.switch().await?,
+            _ if self.number == 1 => self.come_and_go().await?,
+            _ => {}
         }
         Ok(())
     }
@@ -139,39 +151,68 @@ impl Caller {
         Ok(())
     }
 
-    /// Runs a dead letter again.
-    async fn redrive(&self) -> Result<(), Error> {
-        let query = ActivationQuery { limit: Some(1), ..ActivationQuery::default() };
-        let Some(letter) = self.app.dead_letters(&query).await?.pop() else { return Ok(()) };
-        match self.app.redrive(letter.job.id).await {
-            Ok(id) => {
-                self.accepted("redrive doomed", id);
-                Ok(())
-            }
-            // Another caller was first.
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(error),
+    /// Runs dead letters again.
+    async fn redrive(&mut self) -> Result<(), Error> {
+        let query = of("doomed");
+        if self.rng.u32(0..4) == 0 {
+            return self.app.redrive_all(&query).await.map(drop);
         }
+        let Some(letter) = self.app.dead_letters(&query).await?.pop() else { return Ok(()) };
+        if let Some(id) = unless_gone(self.app.redrive(letter.job.id).await)? {
+            self.accepted("redrive doomed", id);
+        }
+        Ok(())
     }
 
-    /// Changes an entity. Only one caller does, so that revisions are told in the order in which they were made.
-    async fn switch(&self) -> Result<(), Error> {
-        if self.number > 0 {
-            return Ok(());
+    /// Drops a dead letter.
+    async fn discard(&self) -> Result<(), Error> {
+        let Some(letter) = self.app.dead_letters(&of("spent")).await?.pop() else { return Ok(()) };
+        tell(&format!("DROPPING {}", letter.job.id));
+        if unless_gone(self.app.drop_dead_letter(letter.job.id).await)?.is_some() {
+            tell(&format!("DROPPED {}", letter.job.id));
         }
-        let enabled = self.turns.fetch_add(1, Ordering::Relaxed).is_multiple_of(2);
-        let revision = if enabled {
-            self.app.disable_trigger(SPARE).await?
+        Ok(())
+    }
+
+    /// Creates an entity or deletes it.
+    async fn come_and_go(&self) -> Result<(), Error> {
+        let comes = self.app.entity(PASSING).await?.is_none();
+        tell("PASSING doubtful");
+        if comes {
+            self.app.put_trigger(PASSING, Default::default(), Expect::Absent).await?;
         } else {
-            self.app.enable_trigger(SPARE).await?
-        };
-        tell(&format!("REVISION {}", revision.0));
+            self.app.delete(PASSING, Expect::Any).await?;
+        }
+        tell(if comes { "PASSING there" } else { "PASSING gone" });
+        Ok(())
+    }
+
+    /// Changes an entity.
+    async fn switch(&self) -> Result<(), Error> {
+        let (app, turn) = (&self.app, self.turns.fetch_add(1, Ordering::Relaxed));
+        let enable = !turn.is_multiple_of(2);
+        let revision =
+            if enable { app.enable_trigger(SPARE).await? } else { app.disable_trigger(SPARE).await? };
+        tell(&format!("REVISION {} {enable}", revision.0));
         Ok(())
     }
 
     fn accepted(&self, what: &str, id: ActivationId) {
-        self.points.pass("reply.before");
+        pass("reply.before");
         tell(&format!("ACCEPTED {id} {what}"));
-        self.points.pass("reply.after");
+        pass("reply.after");
+    }
+}
+
+/// The newest of an action's.
+fn of(name: &str) -> ActivationQuery {
+    ActivationQuery { name: Some(name.to_owned()), limit: Some(3), ..ActivationQuery::default() }
+}
+
+/// What was done, unless another caller was first.
+fn unless_gone<T>(done: Result<T, Error>) -> Result<Option<T>, Error> {
+    match done {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        done => done.map(Some),
     }
 }

@@ -20,10 +20,13 @@ use faas_core::action::BoxFuture;
 use faas_core::{Error, Store};
 
 pub use self::harness::{Harness, Report};
-pub use self::points::{NAMES, Points, VARIABLE};
+pub use self::points::{NAMES, VARIABLE, pass};
 
 /// Opens the store of a directory.
 pub type OpenStore = dyn Fn(PathBuf) -> BoxFuture<'static, Result<Arc<dyn Store>, Error>> + Sync;
+
+/// Looks through the store of a directory; the error says what is wrong with it.
+pub type CheckStore = dyn Fn(PathBuf) -> BoxFuture<'static, Result<(), String>> + Sync;
 
 /// The variable that names the directory of a process that is to be killed.
 const DIRECTORY: &str = "FAAS_CRASH_DIRECTORY";

@@ -1,6 +1,7 @@
 //! Points in the life of a process at which it can be made to die.
 
 use std::io::Write;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::process::{Signal, getpid, kill_process};
@@ -8,12 +9,14 @@ use rustix::process::{Signal, getpid, kill_process};
 /// The variable that names the point at which a process dies, and how often it is passed until then: `start.after:3`.
 pub const VARIABLE: &str = "FAAS_CRASH_POINT";
 
-/// Every point: before and after each durable step, around user code, and around telling the caller.
+/// The points of every store: before and after each durable step, around user code, and around telling the caller.
 pub const NAMES: &[&str] = &[
     "take_over.before",
     "take_over.after",
     "put_entity.before",
     "put_entity.after",
+    "delete_entity.before",
+    "delete_entity.after",
     "accept.before",
     "accept.after",
     "begin.before",
@@ -22,6 +25,8 @@ pub const NAMES: &[&str] = &[
     "claim_next.after",
     "start.before",
     "start.after",
+    "init.before",
+    "init.after",
     "action.before",
     "action.after",
     "retry.before",
@@ -34,36 +39,32 @@ pub const NAMES: &[&str] = &[
     "dead_letter.after",
     "redrive.before",
     "redrive.after",
+    "drop_dead_letter.before",
+    "drop_dead_letter.after",
     "put_schedule.before",
     "put_schedule.after",
+    "delete_schedule.before",
+    "delete_schedule.after",
     "reply.before",
     "reply.after",
 ];
 
-/// Whether, where and when this process dies.
-#[derive(Debug, Default)]
-pub struct Points {
-    /// The point, and how often it is passed until then.
-    chosen: Option<(String, AtomicU32)>,
+/// The point at which this process dies, and how often it is passed until then.
+static CHOSEN: OnceLock<Option<(String, AtomicU32)>> = OnceLock::new();
+
+fn chosen() -> Option<(String, AtomicU32)> {
+    let chosen = std::env::var(VARIABLE).ok()?;
+    let (name, count) = chosen.split_once(':')?;
+    Some((name.to_owned(), AtomicU32::new(count.parse::<u32>().ok()?.max(1))))
 }
 
-impl Points {
-    /// What the environment says.
-    #[must_use]
-    pub fn from_env() -> Self {
-        let chosen = std::env::var(VARIABLE).ok();
-        let chosen = chosen.as_deref().and_then(|chosen| chosen.split_once(':'));
-        let chosen = chosen.and_then(|(name, count)| Some((name.to_owned(), count.parse::<u32>().ok()?)));
-        Self { chosen: chosen.map(|(name, count)| (name, AtomicU32::new(count.max(1)))) }
-    }
-
-    /// Passes a point; the process may die here.
-    pub fn pass(&self, name: &str) {
-        let Some((chosen, left)) = &self.chosen else { return };
-        if chosen == name && left.fetch_sub(1, Ordering::SeqCst) == 1 {
-            tell(&format!("HIT {name}"));
-            let _ = kill_process(getpid(), Signal::KILL);
-        }
+/// Passes a point. A process that the harness has started may die here; in any other, nothing happens. A store that has
+/// points of its own calls it, too.
+pub fn pass(name: &str) {
+    let Some((chosen, left)) = CHOSEN.get_or_init(chosen) else { return };
+    if chosen == name && left.fetch_sub(1, Ordering::SeqCst) == 1 {
+        tell(&format!("HIT {name}"));
+        let _ = kill_process(getpid(), Signal::KILL);
     }
 }
 

@@ -10,20 +10,17 @@ use faas_core::store::{
 };
 use faas_core::{Activation, ActivationId, EntityName, Error, Store, Timestamp};
 
-use super::points::Points;
+use super::points::pass;
 
 /// A store whose every write is between two [points](super::points::NAMES).
-pub(super) struct MortalStore {
-    pub(super) inner: Arc<dyn Store>,
-    pub(super) points: Arc<Points>,
-}
+pub(super) struct MortalStore(pub(super) Arc<dyn Store>);
 
 /// A call between the points of its name.
 macro_rules! mortal {
     ($self:ident . $name:ident ( $($argument:expr),* )) => {{
-        $self.points.pass(concat!(stringify!($name), ".before"));
-        let done = $self.inner.$name($($argument),*).await;
-        $self.points.pass(concat!(stringify!($name), ".after"));
+        pass(concat!(stringify!($name), ".before"));
+        let done = $self.0.$name($($argument),*).await;
+        pass(concat!(stringify!($name), ".after"));
         done
     }};
 }
@@ -31,7 +28,7 @@ macro_rules! mortal {
 #[async_trait]
 impl Store for MortalStore {
     fn is_durable(&self) -> bool {
-        self.inner.is_durable()
+        self.0.is_durable()
     }
 
     async fn append(&self, record: Activation, follow_up: FollowUp) -> Result<(), Error> {
@@ -39,15 +36,15 @@ impl Store for MortalStore {
     }
 
     async fn activation(&self, id: ActivationId) -> Result<Option<Activation>, Error> {
-        self.inner.activation(id).await
+        self.0.activation(id).await
     }
 
     async fn activations(&self, query: &ActivationQuery) -> Result<Vec<Activation>, Error> {
-        self.inner.activations(query).await
+        self.0.activations(query).await
     }
 
     async fn count_activations(&self, query: &ActivationQuery) -> Result<u64, Error> {
-        self.inner.count_activations(query).await
+        self.0.count_activations(query).await
     }
 
     async fn put_entity(&self, entity: Entity, expect: Expect) -> Result<Revision, Error> {
@@ -55,15 +52,15 @@ impl Store for MortalStore {
     }
 
     async fn entity(&self, name: &EntityName) -> Result<Option<Entity>, Error> {
-        self.inner.entity(name).await
+        self.0.entity(name).await
     }
 
     async fn entities(&self, kind: EntityKind, namespace: &str) -> Result<Vec<Entity>, Error> {
-        self.inner.entities(kind, namespace).await
+        self.0.entities(kind, namespace).await
     }
 
     async fn delete_entity(&self, name: &EntityName, expect: Expect) -> Result<(), Error> {
-        self.inner.delete_entity(name, expect).await
+        mortal!(self.delete_entity(name, expect))
     }
 
     async fn accept(&self, jobs: Vec<Job>) -> Result<(), Error> {
@@ -75,11 +72,11 @@ impl Store for MortalStore {
     }
 
     async fn keyed(&self, key: &str, now: Timestamp) -> Result<Option<ActivationId>, Error> {
-        self.inner.keyed(key, now).await
+        self.0.keyed(key, now).await
     }
 
     async fn claim(&self, id: ActivationId) -> Result<Claim, Error> {
-        self.inner.claim(id).await
+        self.0.claim(id).await
     }
 
     async fn claim_next(&self, now: Timestamp, limit: usize) -> Result<Vec<Claimed>, Error> {
@@ -87,7 +84,7 @@ impl Store for MortalStore {
     }
 
     async fn next_due(&self) -> Result<Option<Timestamp>, Error> {
-        self.inner.next_due().await
+        self.0.next_due().await
     }
 
     async fn take_over(&self) -> Result<u64, Error> {
@@ -111,11 +108,11 @@ impl Store for MortalStore {
     }
 
     async fn dead_letters(&self, query: &ActivationQuery) -> Result<Vec<DeadLetter>, Error> {
-        self.inner.dead_letters(query).await
+        self.0.dead_letters(query).await
     }
 
     async fn find_dead_letter(&self, id: ActivationId) -> Result<Option<DeadLetter>, Error> {
-        self.inner.find_dead_letter(id).await
+        self.0.find_dead_letter(id).await
     }
 
     async fn redrive(&self, id: ActivationId, job: Job) -> Result<(), Error> {
@@ -123,19 +120,19 @@ impl Store for MortalStore {
     }
 
     async fn drop_dead_letter(&self, id: ActivationId) -> Result<(), Error> {
-        self.inner.drop_dead_letter(id).await
+        mortal!(self.drop_dead_letter(id))
     }
 
     async fn job(&self, id: ActivationId) -> Result<Option<JobStatus>, Error> {
-        self.inner.job(id).await
+        self.0.job(id).await
     }
 
     async fn pending(&self) -> Result<u64, Error> {
-        self.inner.pending().await
+        self.0.pending().await
     }
 
     async fn schedules(&self) -> Result<Vec<(EntityName, Timestamp)>, Error> {
-        self.inner.schedules().await
+        self.0.schedules().await
     }
 
     async fn put_schedule(&self, name: &EntityName, position: Timestamp) -> Result<(), Error> {
@@ -143,6 +140,6 @@ impl Store for MortalStore {
     }
 
     async fn delete_schedule(&self, name: &EntityName) -> Result<(), Error> {
-        self.inner.delete_schedule(name).await
+        mortal!(self.delete_schedule(name))
     }
 }
