@@ -31,10 +31,11 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
     cargo.args(["--release", "-p", STORE, "--test", "crash", "--", "--exact", TEST]);
     cargo.env("FAAS_CRASH_KILLS", options.kills.to_string()).env("FAAS_CRASH_SEED", seed.to_string());
     let mut last = None;
-    let status = process::stream(&mut cargo, |line| {
-        if let Some(at) = line.find(LINE) {
-            last = Some(line[at..].to_owned());
-        }
+    let status = process::stream_some(&mut cargo, |line| {
+        let told = line.find(LINE).map(|at| line[at..].to_owned());
+        let is_shown = told.is_none();
+        last = told.or_else(|| last.take());
+        is_shown
     })?;
     ensure!(last.is_some() || !status.success(), "the harness has not told what came of it");
     if let Some(line) = last {

@@ -16,6 +16,14 @@ pub(crate) fn run(command: &mut Command) -> Result<ExitStatus> {
 ///
 /// Bytes are passed on untouched; `line` sees them with invalid UTF-8 replaced.
 pub(crate) fn stream(command: &mut Command, mut line: impl FnMut(&str)) -> Result<ExitStatus> {
+    stream_some(command, |text| {
+        line(text);
+        true
+    })
+}
+
+/// The same, showing only those lines that `line` says.
+pub(crate) fn stream_some(command: &mut Command, mut line: impl FnMut(&str) -> bool) -> Result<ExitStatus> {
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -25,8 +33,9 @@ pub(crate) fn stream(command: &mut Command, mut line: impl FnMut(&str)) -> Resul
     let mut output = BufReader::new(output);
     let mut bytes = Vec::new();
     while output.read_until(b'\n', &mut bytes)? > 0 {
-        stdout().write_all(&bytes)?;
-        line(String::from_utf8_lossy(&bytes).trim_end());
+        if line(String::from_utf8_lossy(&bytes).trim_end()) {
+            stdout().write_all(&bytes)?;
+        }
         bytes.clear();
     }
     Ok(child.wait()?)

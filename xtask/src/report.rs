@@ -14,6 +14,8 @@ pub(crate) struct Outcome {
     pub(crate) skips: Vec<String>,
     /// The same for what no machine has to have: these are counted, and never denied.
     pub(crate) optional: Vec<String>,
+    /// Lines that the summary ends with.
+    pub(crate) notes: Vec<String>,
 }
 
 impl Outcome {
@@ -43,6 +45,7 @@ impl Outcome {
         self.failures.extend(other.failures);
         self.skips.extend(other.skips);
         self.optional.extend(other.optional);
+        self.notes.extend(other.notes);
     }
 
     fn verdict(&self) -> &'static str {
@@ -94,7 +97,7 @@ impl Report {
         }
     }
 
-    /// Prints what ran, what was skipped and why, what failed, and last the total.
+    /// Prints what ran, what was skipped and why, what failed, and last what tests have told and the total.
     ///
     /// Returns whether nothing failed.
     pub(crate) fn finish(self) -> bool {
@@ -115,6 +118,9 @@ impl Report {
         }
         if !total.optional.is_empty() {
             println!("{} skipped that are optional", total.optional.len());
+        }
+        for note in &total.notes {
+            println!("{note}");
         }
         println!("{total}");
         total.failures.is_empty()

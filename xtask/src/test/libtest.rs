@@ -59,9 +59,6 @@ fn cargo_test(workspace: &Workspace, targets: &[&str]) -> Command {
 fn run(command: &mut Command) -> Result<Outcome> {
     let mut harness = Harness::default();
     let status = process::stream(command, |line| harness.read(line))?;
-    if let Some(line) = &harness.crash {
-        println!("{line}");
-    }
     let mut outcome = harness.into_outcome();
     // A crate that does not compile, or a test binary that dies, prints no result line.
     if !status.success() && outcome.failures.is_empty() {
@@ -118,7 +115,8 @@ impl Harness {
         let unnamed = self.failed.saturating_sub(self.failures.len());
         self.failures.extend((0..unnamed).map(|_| "a test whose name was not seen".to_owned()));
         let passed = self.passed.saturating_sub(self.passes_that_skipped);
-        Outcome { passed, failures: self.failures, skips: self.skips, optional: self.optional }
+        let Self { failures, skips, optional, .. } = self;
+        Outcome { passed, failures, skips, optional, notes: self.crash.into_iter().collect() }
     }
 }
 
