@@ -14,6 +14,8 @@ use super::print;
 
 /// The jobs of the backlog.
 const JOBS: u64 = 1_000_000;
+/// How many are run before, so that the platform has what it takes to work.
+const BEFORE: u64 = 20_000;
 /// How many submit at once.
 const CALLERS: u64 = 256;
 /// The jobs at its beginning and at its end whose rate is measured.
@@ -57,8 +59,10 @@ pub(crate) fn measure() {
         let store = builder(&scratch("backlog")).max_jobs(u64::MAX).open().expect("a store");
         let platform = Platform::builder().backend(LocalBackend::new().with_slots(64)).store(store);
         let app = platform.action(gate).build().await.expect("a platform");
-        // What a platform takes that has worked is no part of the backlog.
-        submit(&app, 20_000).await;
+        open.0.store(1, Relaxed);
+        submit(&app, BEFORE).await;
+        until(&runs, BEFORE).await;
+        open.0.store(0, Relaxed);
         let before = resident_bytes();
         submit(&app, JOBS).await;
         let after = resident_bytes();
@@ -70,8 +74,9 @@ pub(crate) fn measure() {
         if throughput.is_wanted() {
             open.0.store(1, Relaxed);
             open.1.notify_waiters();
-            let start = rate(&runs, 20_000, 20_000 + PART).await;
-            let end = rate(&runs, JOBS - PART, JOBS).await;
+            // The first ones were under way already.
+            let start = rate(&runs, 2 * BEFORE, 2 * BEFORE + PART).await;
+            let end = rate(&runs, BEFORE + JOBS - PART, BEFORE + JOBS).await;
             print(&throughput, Figures { ours: end, floor: start });
         }
         app.shutdown(Duration::ZERO).await.expect("an end");
@@ -79,10 +84,11 @@ pub(crate) fn measure() {
 }
 
 async fn submit(app: &Platform, jobs: u64) {
-    let call = |_| {
+    let call = |caller| {
         let app = app.clone();
+        let own = jobs / CALLERS + u64::from(caller < jobs % CALLERS);
         tokio::spawn(async move {
-            for _ in 0..jobs / CALLERS {
+            for _ in 0..own {
                 app.submit("gate", ()).await.expect("accepted");
             }
         })
