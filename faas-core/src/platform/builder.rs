@@ -158,7 +158,8 @@ impl PlatformBuilder {
 
     /// How many accepted jobs are taken out of the store at once, at least 1; 256 unless told. All others wait there and
     /// take no memory of this process. More than run at once keep the backends busy; jobs of one backend that is full
-    /// can hold up those of another once they fill the window.
+    /// can hold up those of another once they fill the window. An invocation, whose caller waits, queues behind what was
+    /// taken out, and not behind all that waits.
     #[must_use]
     pub fn dispatch_window(mut self, jobs: usize) -> Self {
         self.dispatch_window = jobs;
