@@ -233,7 +233,7 @@ pub trait Backend: Send + Sync + 'static {
     /// # Errors
     /// `Exhausted` when there is no room for a sandbox: [`ready`](Self::ready) tells when to try again;
     /// `DeadlineExceeded` when none was found in time; `SandboxLost` when it died of no fault of the action's;
-    /// `Unavailable` when the backend cannot be reached; `Closed` after shutdown.
+    /// `Unavailable` when the backend cannot be reached; `Closed` after shutdown, and then user code did not start.
     ///
     /// # Cancel safety
     /// Dropping it stops the run as [`Capability::cancel`] tells.

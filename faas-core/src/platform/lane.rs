@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::backend::{Backend, Capability, Capacity, Deployment};
 use crate::scheduler::{Scheduler, SchedulerConfig};
@@ -18,6 +18,8 @@ pub(crate) struct Lane {
     pub(crate) can_exhaust: bool,
     /// Whether its scheduler goes by how long actions have been running.
     pub(crate) averages_runs: bool,
+    /// Becomes true when what runs shall stop.
+    halted: watch::Sender<bool>,
     /// Takes deployments that nobody runs any more.
     retired: mpsc::UnboundedSender<Deployment>,
 }
@@ -43,11 +45,27 @@ impl Lane {
                 }
             }
         };
-        (Self { backend, name, scheduler, capability, can_exhaust, averages_runs, retired }, janitor)
+        let halted = watch::Sender::new(false);
+        (Self { backend, name, scheduler, capability, can_exhaust, averages_runs, halted, retired }, janitor)
     }
 
     pub(crate) fn name(&self) -> &Arc<str> {
         &self.name
+    }
+
+    /// Stops what runs, for good.
+    pub(crate) fn halt(&self) {
+        self.halted.send_replace(true);
+    }
+
+    pub(crate) fn is_halted(&self) -> bool {
+        *self.halted.borrow()
+    }
+
+    /// Completes when what runs shall stop.
+    pub(crate) async fn halted(&self) {
+        // The sender lives as long as this does.
+        let _ = self.halted.subscribe().wait_for(|halted| *halted).await;
     }
 
     /// Has a deployment removed; at shutdown, when nobody listens, the backend removes all.

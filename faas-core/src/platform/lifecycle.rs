@@ -1,13 +1,16 @@
 //! Health, statistics, and the end: draining and shutting down.
 
+use std::pin::pin;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout_at};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout, timeout_at};
 
+use super::lane::Lane;
 use super::{Inner, Platform};
 use crate::backend::{Capability, Health};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::metrics;
 use crate::outcome::Status;
 use crate::scheduler::deadline_after;
@@ -140,13 +143,17 @@ impl Platform {
     }
 
     /// Takes no more work, drains for as long as `grace`, then gives up what still waits for a permit, ends the
-    /// backends and stops all background work. Calling it again is allowed.
+    /// backends and stops all background work. Calling it again is allowed. What runs by then goes on for as long as the
+    /// process does, unless its sandbox has to end with the backend: then it is stopped.
     ///
     /// With a store that is durable, what waits is not drained but left for the next start: jobs that did not start
-    /// are put back without having cost an attempt. Otherwise what is given up has a record that says so.
+    /// are put back without having cost an attempt, and submitted work that is stopped is lost as if the process had
+    /// been killed: the next start runs it again where its retries allow it. Otherwise what is given up or stopped has a
+    /// record that says so.
     ///
     /// # Errors
-    /// What a backend fails to shut down with; the others are shut down all the same.
+    /// What a backend fails to shut down with, which is `DeadlineExceeded` for one that takes much longer than `grace`;
+    /// the others are shut down all the same.
     ///
     /// # Cancel safety
     /// Dropping it leaves the platform closed, with backends and background work that may still be there; it
@@ -169,19 +176,39 @@ impl Platform {
             // What waited has its error now, and only has to write its record or put itself back.
             let _ = timeout_at(deadline + GIVING_UP, self.0.in_flight.idle()).await;
         }
-        let mut result = Ok(Shutdown { left: self.0.left().await });
-        for lane in &self.0.lanes {
-            if let Err(error) = lane.backend.shutdown().await {
-                result = Err(error.with_operation("shutdown").with_context("backend", lane.name()));
-            }
+        let ended = self.0.end_lanes(deadline.max(Instant::now() + ENDING)).await;
+        if self.0.lanes.iter().any(|lane| lane.is_halted()) {
+            // What was stopped has its record to write as well.
+            let _ = timeout(GIVING_UP, self.0.in_flight.idle()).await;
         }
+        let left = self.0.left().await;
         self.0.background().abort_all();
-        result
+        ended.map(|()| Shutdown { left })
     }
 }
 
-/// How long activations that were given up may take to write their records. Arbitrary.
+/// How long activations that were given up, or stopped, may take to write their records; and how long a backend may
+/// take to end before what runs there is stopped. Arbitrary.
 const GIVING_UP: Duration = Duration::from_millis(100);
+
+/// How long a backend may take to end once nothing runs there. Arbitrary: time to remove some containers.
+const ENDING: Duration = Duration::from_secs(5);
+
+/// Ends the backend of a lane. What still runs in its sandboxes holds that up, and is stopped.
+async fn end(lane: &Lane, deadline: Instant) -> Result<(), Error> {
+    let mut ending = pin!(lane.backend.shutdown());
+    let ended = match timeout(GIVING_UP, ending.as_mut()).await {
+        Ok(ended) => ended,
+        Err(_) => {
+            lane.halt();
+            timeout_at(deadline, ending).await.unwrap_or_else(|_| {
+                let text = "the backend did not end in time; what it left is swept at the next start";
+                Err(Error::new(ErrorKind::DeadlineExceeded, text))
+            })
+        }
+    };
+    ended.map_err(|error| error.with_operation("shutdown").with_context("backend", lane.name()))
+}
 
 impl Inner {
     fn close(&self) {
@@ -202,6 +229,22 @@ impl Inner {
         }
     }
 
+    /// Ends all backends at once; of several errors it tells one.
+    async fn end_lanes(&self, deadline: Instant) -> Result<(), Error> {
+        let mut ending = JoinSet::new();
+        for lane in &self.lanes {
+            let lane = Arc::clone(lane);
+            ending.spawn(async move { end(&lane, deadline).await });
+        }
+        let mut result = Ok(());
+        while let Some(ended) = ending.join_next().await {
+            let panicked =
+                |_| Err(Error::new(ErrorKind::Internal, "a backend panicked while it was shut down"));
+            result = result.and(ended.unwrap_or_else(panicked));
+        }
+        result
+    }
+
     async fn has_none_waiting(&self) -> bool {
         self.dispatch.is_stopped() || matches!(self.store.pending().await, Ok(0))
     }
@@ -212,7 +255,7 @@ impl Inner {
         if self.durable { self.store.pending().await.unwrap_or(counted) } else { counted }
     }
 
-    fn background(&self) -> std::sync::MutexGuard<'_, tokio::task::JoinSet<()>> {
+    fn background(&self) -> std::sync::MutexGuard<'_, JoinSet<()>> {
         self.background.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

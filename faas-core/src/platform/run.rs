@@ -28,6 +28,8 @@ enum Attempted {
     NoRoom,
     /// Another one follows after this pause.
     Again(Duration),
+    /// Shutting down stopped it.
+    Stopped,
 }
 
 impl Inner {
@@ -71,6 +73,7 @@ impl Inner {
                 Ok(Attempted::Last) => return unfinished.write().await,
                 Ok(Attempted::NoRoom) => continue,
                 Ok(Attempted::Again(pause)) => pause,
+                Ok(Attempted::Stopped) => return unfinished.stop().await,
                 Err(error) => return unfinished.fail(error).await,
             };
             if progress.waits_in_store() {
@@ -109,10 +112,19 @@ impl Inner {
         self.start(progress, &retry).await?;
         let keep_payload = retry.retries > 0 || deployed.lane.can_exhaust || progress.sends_on();
         let invocation = progress.begin(permit, keep_payload);
-        match backend.invoke(&deployed.deployment, invocation).await {
+        let invoked = tokio::select! {
+            biased;
+            invoked = backend.invoke(&deployed.deployment, invocation) => invoked,
+            () = deployed.lane.halted() => return Ok(Attempted::Stopped),
+        };
+        match invoked {
             Ok(completion) => Ok(self.completed(deployed, progress, &retry, completion)),
             Err(error) if error.kind() == ErrorKind::Exhausted => {
                 self.await_room(deployed, progress, error).await
+            }
+            Err(error) if error.kind() == ErrorKind::Closed => {
+                progress.take_back(Instant::now());
+                Err(error)
             }
             Err(error) => self.failed(progress, &retry, error),
         }

@@ -115,7 +115,12 @@ impl Progress {
 
     /// Whether the next start goes on with it when this platform is shut down.
     pub(super) fn is_left(&self, platform: &Inner) -> bool {
-        platform.durable && self.alone && self.held.is_some() && !self.running
+        self.is_kept(platform) && !self.running
+    }
+
+    /// Whether its job stays in the store when this process ends.
+    fn is_kept(&self, platform: &Inner) -> bool {
+        platform.durable && self.alone && self.held.is_some()
     }
 
     /// Whether it was begun by an earlier owner.
@@ -163,7 +168,7 @@ impl Progress {
         }
     }
 
-    /// The attempt found no room: it did not start, and waits again for as long as it may.
+    /// The attempt found no room, or a closed backend: it did not start.
     pub(super) fn take_back(&mut self, now: Instant) {
         self.queued = now;
         self.running = false;
@@ -268,8 +273,8 @@ impl Progress {
         self.send_on(platform);
     }
 
-    /// The caller left.
-    fn cancel(&mut self) {
+    /// It was stopped, for that reason, if it runs.
+    fn cancel(&mut self, why: &str) {
         let ran = if self.running { self.admitted.elapsed() } else { Duration::ZERO };
         let stops = match &self.target.runs {
             Runs::Action(deployed) => {
@@ -282,7 +287,7 @@ impl Progress {
         }
         let times = Times { wait: self.waited, run: ran, ..Times::default() };
         let usage_known = !self.running || stops;
-        self.finish(End::without_run(Outcome::internal_error(CANCELLED), times, usage_known), Duration::ZERO);
+        self.finish(End::without_run(Outcome::internal_error(why), times, usage_known), Duration::ZERO);
     }
 
     /// The jobs that fire what was emitted.
@@ -307,6 +312,9 @@ impl Progress {
 
 /// What the record of a cancelled activation says.
 const CANCELLED: &str = "The activation was cancelled: its caller left before it ended.";
+
+/// What the record of an activation says that shutting down stopped.
+const STOPPED: &str = "The activation was stopped: the platform was shut down before it ended.";
 
 /// An error's text, up to what an attempt keeps of it.
 fn cut(error: &str) -> String {
@@ -378,7 +386,25 @@ impl<'a> Unfinished<'a> {
             return self.leave().await;
         }
         progress.fail(&error, platform);
-        let error = error.with_context("activation", progress.id);
+        self.write_failed(error).await
+    }
+
+    /// Ends a run that shutting down has stopped. Where the next start goes on with its job, that stays started: the code
+    /// has run, and its retries say whether it may again.
+    pub(super) async fn stop(mut self) -> Ran {
+        let platform = self.platform;
+        if self.progress().is_kept(platform) {
+            self.progress = None;
+            return Ok(None);
+        }
+        self.progress().cancel(STOPPED);
+        self.progress().send_on(platform);
+        self.write_failed(Error::new(ErrorKind::Closed, STOPPED)).await
+    }
+
+    /// Writes the record of a run that failed with this error.
+    async fn write_failed(mut self, error: Error) -> Ran {
+        let error = error.with_context("activation", self.progress().id);
         match self.write().await {
             Ok(_) => Err(error),
             Err(store) => Err(error.with_context("record", store)),
@@ -414,7 +440,7 @@ impl Drop for Unfinished<'_> {
     fn drop(&mut self) {
         if let Some(mut progress) = self.progress.take() {
             if progress.record.is_none() {
-                progress.cancel();
+                progress.cancel(CANCELLED);
             }
             self.platform.finish_later(progress);
         }

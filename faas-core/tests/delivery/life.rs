@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use faas_core::action::BoxFuture;
+use faas_core::backend::Backend;
 use faas_core::store::{ActivationQuery, Store};
 use faas_core::{
     Action, ActionSpec, Activation, ActivationId, BoxError, Context, Entropy, LocalBackend, Platform,
@@ -57,7 +58,8 @@ impl World {
         self.builder_on(LocalBackend::new().with_slots(slots))
     }
 
-    fn builder_on(&self, backend: LocalBackend) -> PlatformBuilder {
+    /// One whose backend is that.
+    pub(crate) fn builder_on(&self, backend: impl Backend) -> PlatformBuilder {
         let mut clock = self.clock.lock().unwrap();
         clock.1 += 1;
         Platform::builder()

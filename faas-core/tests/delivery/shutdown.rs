@@ -1,7 +1,10 @@
 //! Shutting down, and what is left for the next start.
 
+use faas_core::backend::Pooled;
+use faas_core::pool::{PoolConfig, WarmPool};
 use faas_core::store::{JobState, Store};
-use faas_core::{ErrorKind, PlatformBuilder, Status};
+use faas_core::{ErrorKind, LocalBackend, PlatformBuilder, Status};
+use faas_testkit::mock::{MockFactory, Operation, Script};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
@@ -131,4 +134,95 @@ async fn without_a_durable_store_what_waits_is_given_up_with_a_record() {
     }
     assert!((80..100).contains(&given_up), "{given_up}");
     assert_eq!(world.disk.pending().await.unwrap(), 0);
+}
+
+/// A backend whose sandboxes are leased for as long as an action runs.
+pub(crate) fn pooled(script: Script) -> (Pooled<WarmPool<MockFactory>>, MockFactory) {
+    let factory = MockFactory::new(script);
+    let backend = Pooled::warm("mock", LocalBackend::CAPABILITY, factory.clone(), PoolConfig::default());
+    (backend, factory)
+}
+
+#[test]
+fn what_holds_up_a_pool_is_stopped_and_lost_to_the_next_start() {
+    let world = World::new();
+    let (lost, again, sequence) = world.live(async |world| {
+        let (backend, factory) = pooled(Script::new());
+        let app = world
+            .builder_on(backend)
+            .action(world.sleeper("sleep"))
+            .action(world.action(spec("again").with_retries(1), |cx, _| async move {
+                cx.sleep(seconds(if cx.attempt() == 1 { 60 } else { 0 })).await;
+                Ok(json!({}))
+            }))
+            .sequence("one", ["again"]);
+        let app = app.build().await.unwrap();
+        let lost = app.submit("sleep", json!({ "ms": 60_000 })).await.unwrap();
+        let again = app.submit("again", ()).await.unwrap();
+        let sequence = app.submit("one", ()).await.unwrap();
+        let asked = tokio::spawn({
+            let app = app.clone();
+            async move { app.invoke("sleep", json!({ "ms": 60_000 })).await }
+        });
+        sleep(millis(10)).await;
+        assert_eq!(factory.live(), 4);
+        let begun = Instant::now();
+        // The sequence is left, and so is its step.
+        assert_eq!(app.shutdown(millis(100)).await.unwrap().left, 4);
+        assert!(begun.elapsed() < seconds(1), "{:?}", begun.elapsed());
+        assert_eq!(factory.live(), 0);
+        for id in [lost, again] {
+            assert_eq!(world.disk.job(id).await.unwrap().unwrap().state, JobState::Started);
+        }
+        let error = asked.await.unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Closed);
+        let record = app.find(error.context("activation").unwrap().parse().unwrap()).await.unwrap().unwrap();
+        assert!(record.outcome.error().unwrap().contains("was stopped"), "{record:?}");
+        assert!(record.billed_ms >= 100 && record.usage_known, "it was stopped at an await: {record:?}");
+        (lost, again, sequence)
+    });
+    world.live(async |world| {
+        let again_now = world.action(spec("again").with_retries(1), |_, input| async { Ok(input) });
+        let app = world.builder().action(world.sleeper("sleep")).action(again_now).sequence("one", ["again"]);
+        let app = app.build().await.unwrap();
+        assert_eq!(app.activation(lost).await.unwrap().status(), Status::InternalError);
+        for id in [again, sequence] {
+            assert_eq!(app.activation(id).await.unwrap().status(), Status::Success);
+        }
+        assert_eq!((world.starts(lost), world.starts(again)), (vec![1], vec![1, 2]));
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backend_that_does_not_end_holds_up_nothing_for_long() {
+    let world = World::new();
+    let (backend, _factory) = pooled(Script::new().with_latency(Operation::Destroy, seconds(3_600)));
+    let app = world.builder_on(backend).action(world.sleeper("sleep")).build().await.unwrap();
+    app.invoke("sleep", ()).await.unwrap().into_result().unwrap();
+    let begun = Instant::now();
+    let error = app.shutdown(millis(100)).await.unwrap_err();
+    assert!(begun.elapsed() < seconds(10), "{:?}", begun.elapsed());
+    assert_eq!((error.kind(), error.context("backend")), (ErrorKind::DeadlineExceeded, Some("mock")));
+    // There is as much time as the grace.
+    assert!(app.shutdown(seconds(4_000)).await.is_ok());
+}
+
+#[test]
+fn what_waits_for_a_sandbox_has_not_started() {
+    let world = World::new();
+    let id = world.live(async |world| {
+        let (backend, _factory) = pooled(Script::new().with_latency(Operation::Create, seconds(1)));
+        let app = world.builder_on(backend).action(world.sleeper("sleep")).build().await.unwrap();
+        let id = app.submit("sleep", ()).await.unwrap();
+        sleep(millis(10)).await;
+        assert_eq!(app.shutdown(millis(100)).await.unwrap().left, 1);
+        let job = world.disk.job(id).await.unwrap().unwrap();
+        assert_eq!((job.state, job.earlier.len()), (JobState::Accepted, 0));
+        id
+    });
+    world.live(async |world| {
+        let app = world.builder().action(world.sleeper("sleep")).build().await.unwrap();
+        let record = app.activation(id).await.unwrap();
+        assert_eq!((record.status(), record.attempts), (Status::Success, 1));
+    });
 }

@@ -125,6 +125,30 @@ async fn a_pool_that_is_shut_down_under_load_leaves_no_sandbox() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_pool_still_runs_is_stopped_with_a_record_that_says_so() {
+    let probe = Probe::new();
+    let factory = MockFactory::new(Script::new());
+    let backend = Pooled::warm("mock", LocalBackend::CAPABILITY, factory.clone(), PoolConfig::default());
+    let app = on(backend).action(probe.sleeper("sleep")).sequence("two", ["sleep", "sleep"]).build();
+    let app = app.await.unwrap();
+    app.invoke("sleep", ()).await.unwrap().into_result().unwrap();
+    let mut ids = Vec::new();
+    for name in ["sleep", "two"] {
+        ids.push(app.submit(name, json!({ "ms": 60_000 })).await.unwrap());
+    }
+    sleep(millis(10)).await;
+    let begun = tokio::time::Instant::now();
+    assert_eq!(app.shutdown(Duration::ZERO).await.unwrap().left, 0);
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    let records = Check::successes(1).accepted(ids).probe(&probe).run(&app).await;
+    let stopped = records.iter().filter(|record| {
+        record.status() == Status::InternalError && record.outcome.error().unwrap().contains("was stopped")
+    });
+    assert_eq!((stopped.count(), records.len(), probe.count()), (3, 4, 3));
+    assert_eq!((factory.live(), factory.memory()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn submitting_and_dropping_everything_still_runs_it() {
     let probe = Probe::new();
     let store = std::sync::Arc::new(faas_core::store::MemoryStore::new());
