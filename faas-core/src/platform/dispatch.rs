@@ -233,6 +233,10 @@ impl Inner {
         let now = self.job_time(*due);
         let arrivals = dispatch.arrivals.load(Ordering::SeqCst);
         let claimed = self.store.claim_next(now, room).await?;
+        if self.durable && dispatch.is_stopped() {
+            // The next start takes them over as they are.
+            return Ok(None);
+        }
         let full = claimed.len() == room;
         if !full && dispatch.arrivals.load(Ordering::SeqCst) == arrivals {
             // Whoever comes from here on says so again.

@@ -226,3 +226,25 @@ fn what_waits_for_a_sandbox_has_not_started() {
         assert_eq!((record.status(), record.attempts), (Status::Success, 1));
     });
 }
+
+#[test]
+fn what_is_claimed_when_claiming_has_ended_is_left() {
+    let world = World::on(Disk::slow());
+    let id = world.live(async |world| {
+        let app = world.builder().action(world.sleeper("sleep")).build().await.unwrap();
+        app.submit("sleep", json!({ "ms": 1_000 })).await.unwrap();
+        let later = faas_core::SubmitOptions::new().run_after(millis(100));
+        let id = app.submit_with("sleep", (), later).await.unwrap();
+        while world.disk.job(id).await.unwrap().unwrap().state != JobState::Claimed {
+            sleep(millis(1)).await;
+        }
+        assert_eq!(app.shutdown(seconds(10)).await.unwrap().left, 1);
+        assert_eq!(world.starts(id), [0; 0]);
+        id
+    });
+    world.live(async |world| {
+        let app = world.builder().action(world.sleeper("sleep")).build().await.unwrap();
+        assert!(app.activation(id).await.unwrap().outcome.is_success());
+        assert_eq!(world.starts(id), [1]);
+    });
+}
