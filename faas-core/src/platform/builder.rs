@@ -301,6 +301,7 @@ impl PlatformBuilder {
             dispatch,
             finisher,
             closing: watch::Sender::new(false),
+            shut: watch::Sender::new(false),
             background: Mutex::new(background),
             queue_deadline,
             queue_limit,

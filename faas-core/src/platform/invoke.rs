@@ -143,7 +143,8 @@ impl Platform {
     /// Waits for the record of an activation.
     ///
     /// # Errors
-    /// `NotFound` when there is no record and no accepted work of that id; `Closed` when the platform is gone.
+    /// `NotFound` when there is no record and no accepted work of that id; `Closed` once the platform has been shut down
+    /// and left that work without a record, to the next start or for good; `Unavailable` when the store cannot be read.
     ///
     /// # Cancel safety
     /// Dropping it changes nothing.
@@ -220,7 +221,15 @@ impl Inner {
                 return found
                     .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there is no activation {id}")));
             }
-            waiting.written().await;
+            tokio::select! {
+                biased;
+                () = waiting.written() => {}
+                () = self.ended() => {
+                    let found = self.store.activation(id).await?;
+                    let text = format!("the platform was shut down before activation {id} had its record");
+                    return found.ok_or_else(|| Error::new(ErrorKind::Closed, text));
+                }
+            }
         }
     }
 

@@ -5,10 +5,11 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::lane::Lane;
 use super::{Inner, Platform};
+use crate::action::RetryPolicy;
 use crate::backend::{Capability, Health};
 use crate::error::{Error, ErrorKind};
 use crate::metrics;
@@ -183,6 +184,7 @@ impl Platform {
         }
         let left = self.0.left().await;
         self.0.background().abort_all();
+        self.0.shut.send_replace(true);
         ended.map(|()| Shutdown { left })
     }
 }
@@ -218,14 +220,39 @@ impl Inner {
 
     /// Completes when nothing is under way, and nothing waits that would be claimed.
     async fn drained(&self) {
+        let pauses = RetryPolicy::default();
+        let mut failures = 0;
         loop {
-            let left = self.in_flight.leaving();
-            let mut left = std::pin::pin!(left);
+            let mut left = pin!(self.in_flight.leaving());
             left.as_mut().enable();
-            if self.in_flight.under_way() == 0 && self.has_none_waiting().await {
-                return;
+            let stopped = self.dispatch.is_stopped();
+            if self.in_flight.under_way() == 0 {
+                let waiting = if stopped { Ok(0) } else { self.store.pending().await };
+                match waiting {
+                    Ok(0) => return,
+                    Ok(_) => failures = 0,
+                    Err(error) => {
+                        failures += 1;
+                        tracing::warn!(%error, "it is not known what waits");
+                    }
+                }
             }
-            left.await;
+            tokio::select! {
+                biased;
+                () = left => {}
+                () = self.dispatch.stopped(), if !stopped => {}
+                () = sleep(pauses.ceiling(failures)), if failures > 0 => {}
+            }
+        }
+    }
+
+    /// Completes when shutting down is over and no record is on its way that somebody could wait for: what a durable
+    /// store was left with is the next start's.
+    pub(super) async fn ended(&self) {
+        // The sender lives as long as this does.
+        let _ = self.shut.subscribe().wait_for(|shut| *shut).await;
+        if !self.durable {
+            self.in_flight.idle().await;
         }
     }
 
@@ -243,10 +270,6 @@ impl Inner {
             result = result.and(ended.unwrap_or_else(panicked));
         }
         result
-    }
-
-    async fn has_none_waiting(&self) -> bool {
-        self.dispatch.is_stopped() || matches!(self.store.pending().await, Ok(0))
     }
 
     /// How many accepted activations have no record.

@@ -79,6 +79,8 @@ struct Inner {
     finisher: mpsc::UnboundedSender<Orphan>,
     /// Becomes true when feeds shall end.
     closing: watch::Sender<bool>,
+    /// Becomes true when shutting down is over.
+    shut: watch::Sender<bool>,
     /// Everything that runs for as long as the platform does.
     background: Mutex<JoinSet<()>>,
     queue_deadline: Duration,

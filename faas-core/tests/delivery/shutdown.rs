@@ -3,10 +3,10 @@
 use faas_core::backend::Pooled;
 use faas_core::pool::{PoolConfig, WarmPool};
 use faas_core::store::{JobState, Store};
-use faas_core::{ErrorKind, LocalBackend, PlatformBuilder, Status};
+use faas_core::{ErrorKind, LocalBackend, PlatformBuilder, Status, SubmitOptions};
 use faas_testkit::mock::{MockFactory, Operation, Script};
 use serde_json::json;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::life::{World, millis, panic_quietly, seconds, spec};
 use crate::store::Disk;
@@ -122,7 +122,7 @@ async fn without_a_durable_store_what_waits_is_given_up_with_a_record() {
     for _ in 0..100 {
         ids.push(app.submit("sleep", json!({ "ms": 10 })).await.unwrap());
     }
-    let later = faas_core::SubmitOptions::new().run_after(seconds(3_600));
+    let later = SubmitOptions::new().run_after(seconds(3_600));
     ids.push(app.submit_with("sleep", (), later).await.unwrap());
     sleep(millis(15)).await;
     app.shutdown(millis(45)).await.unwrap();
@@ -134,6 +134,56 @@ async fn without_a_durable_store_what_waits_is_given_up_with_a_record() {
     }
     assert!((80..100).contains(&given_up), "{given_up}");
     assert_eq!(world.disk.pending().await.unwrap(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_what_a_shutdown_leaves_is_told() {
+    let world = World::new();
+    let app = one_slot(&world).build().await.unwrap();
+    let later = || SubmitOptions::new().run_after(seconds(3_600));
+    let ids = [
+        app.submit("sleep", json!({ "ms": 60_000 })).await.unwrap(),
+        app.submit("sleep", ()).await.unwrap(),
+        app.submit_with("sleep", (), later()).await.unwrap(),
+    ];
+    let waiting = ids.map(|id| {
+        let app = app.clone();
+        tokio::spawn(async move { app.activation(id).await })
+    });
+    sleep(millis(10)).await;
+    assert_eq!(app.shutdown(seconds(1)).await.unwrap().left, 3);
+    for waiting in waiting {
+        let error = timeout(seconds(1), waiting).await.unwrap().unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
+    }
+    let error = timeout(seconds(1), app.activation(ids[1])).await.unwrap().unwrap_err();
+    assert!(error.to_string().contains("was shut down before"), "{error}");
+    assert_eq!(app.activation(ids[0].derive("no")).await.unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[tokio::test(start_paused = true)]
+async fn draining_ends_when_somebody_else_shuts_down() {
+    for disk in [Disk::new(), Disk::forgetful()] {
+        let world = World::on(disk);
+        let app = one_slot(&world).build().await.unwrap();
+        app.submit_with("sleep", (), SubmitOptions::new().run_after(seconds(3_600))).await.unwrap();
+        let draining = tokio::spawn({
+            let app = app.clone();
+            async move { app.drain().await }
+        });
+        sleep(millis(10)).await;
+        app.shutdown(millis(100)).await.unwrap();
+        timeout(seconds(1), draining).await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn draining_asks_a_store_again_that_failed() {
+    let world = World::new();
+    let app = one_slot(&world).build().await.unwrap();
+    world.disk.fail(["pending", "pending"]);
+    timeout(seconds(60), app.drain()).await.unwrap();
+    assert_eq!(world.disk.failed(), 2);
 }
 
 /// A backend whose sandboxes are leased for as long as an action runs.
@@ -233,7 +283,7 @@ fn what_is_claimed_when_claiming_has_ended_is_left() {
     let id = world.live(async |world| {
         let app = world.builder().action(world.sleeper("sleep")).build().await.unwrap();
         app.submit("sleep", json!({ "ms": 1_000 })).await.unwrap();
-        let later = faas_core::SubmitOptions::new().run_after(millis(100));
+        let later = SubmitOptions::new().run_after(millis(100));
         let id = app.submit_with("sleep", (), later).await.unwrap();
         while world.disk.job(id).await.unwrap().unwrap().state != JobState::Claimed {
             sleep(millis(1)).await;

@@ -85,18 +85,21 @@ impl Disk {
         effect: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
         self.pause().await;
-        {
-            let mut failures = self.0.failures.lock().unwrap();
-            if failures.front() == Some(&method) {
-                failures.pop_front();
-                self.0.failed.fetch_add(1, Ordering::SeqCst);
-                return Err(Error::new(ErrorKind::Unavailable, "the disk is full"));
-            }
-        }
+        self.check(method)?;
         self.0.commits.lock().unwrap().push(method);
         let done = effect.await;
         self.pause().await;
         done
+    }
+
+    fn check(&self, method: &'static str) -> Result<(), Error> {
+        let mut failures = self.0.failures.lock().unwrap();
+        if failures.front() != Some(&method) {
+            return Ok(());
+        }
+        failures.pop_front();
+        self.0.failed.fetch_add(1, Ordering::SeqCst);
+        Err(Error::new(ErrorKind::Unavailable, "the disk is full"))
     }
 
     async fn pause(&self) {
@@ -209,6 +212,7 @@ impl Store for Disk {
     }
 
     async fn pending(&self) -> Result<u64, Error> {
+        self.check("pending")?;
         self.0.inner.pending().await
     }
 
