@@ -369,6 +369,12 @@ impl Record {
         }
     }
 
+    /// Whether it is of a trigger that was fired from outside: by a caller, or by a feed.
+    #[must_use]
+    pub fn is_event(&self) -> bool {
+        self.revision.kind == ActivationKind::Trigger && self.cause.is_none()
+    }
+
     /// Whose activation it is.
     #[must_use]
     pub fn namespace(&self) -> &str {

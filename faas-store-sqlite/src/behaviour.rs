@@ -65,7 +65,11 @@ impl Store for SqliteStore {
     }
 
     async fn append(&self, record: Activation, follow_up: FollowUp) -> Result<(), Error> {
+        let is_event = record.is_event();
         let (record, follow_up) = self.seal_record(record, follow_up).await?;
+        if is_event {
+            return self.write(move |txn| txn.fire(&record, &follow_up)).await;
+        }
         self.write(move |txn| txn.append(&record, &follow_up)).await
     }
 

@@ -2,8 +2,10 @@
 //!
 //! The queue is the store's. Nothing of a job that waits there is held here, however many there are.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
@@ -31,6 +33,8 @@ pub(super) struct Dispatch {
     /// How many jobs nobody has claimed. It may be negative for a moment: a job can be claimed before whoever
     /// accepted it counts it.
     waiting: AtomicI64,
+    /// The times of those that were not due when they came, first things first; what is over goes when it is asked for.
+    later: Mutex<BinaryHeap<Reverse<Timestamp>>>,
     /// Whether jobs may wait in the store whose time has come.
     behind: AtomicBool,
     /// How often jobs were accepted or put back.
@@ -64,6 +68,7 @@ impl Dispatch {
             wake: Notify::new(),
             window: Arc::new(Semaphore::new(window.clamp(1, Semaphore::MAX_PERMITS))),
             waiting: AtomicI64::new(0),
+            later: Mutex::default(),
             behind: AtomicBool::new(false),
             arrivals: AtomicU64::new(0),
             last_accepted: AtomicU64::new(0),
@@ -76,6 +81,20 @@ impl Dispatch {
     /// How many jobs nobody has claimed.
     pub(super) fn waiting(&self) -> u64 {
         u64::try_from(self.waiting.load(Ordering::SeqCst)).unwrap_or(0)
+    }
+
+    /// Notes a job that nobody may claim before `not_before`.
+    pub(super) fn delay(&self, not_before: Timestamp) {
+        self.later.lock().unwrap_or_else(PoisonError::into_inner).push(Reverse(not_before));
+    }
+
+    /// How many jobs are not due at `now`, of those that were noted.
+    pub(super) fn later(&self, now: Timestamp) -> u64 {
+        let mut later = self.later.lock().unwrap_or_else(PoisonError::into_inner);
+        while later.peek().is_some_and(|Reverse(at)| *at <= now) {
+            later.pop();
+        }
+        later.len() as u64
     }
 
     /// Counts jobs that an earlier platform left: new work does not overtake them.
@@ -224,6 +243,14 @@ impl Inner {
             let platform = Arc::clone(self);
             tokio::spawn(async move { platform.give_up_rest().await });
         }
+    }
+
+    /// [`queued`](Self::queued) of one job that may run from `not_before` on. A durable store bounds its queue itself.
+    pub(super) fn queued_for(self: &Arc<Self>, not_before: Timestamp) {
+        if !self.durable && not_before > self.entropy.wall_clock() {
+            self.dispatch.delay(not_before);
+        }
+        self.queued(1);
     }
 
     /// Claims what is due and has it run, and tells when to look again if nobody calls before.

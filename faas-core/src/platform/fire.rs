@@ -217,10 +217,14 @@ impl Inner {
         }
     }
 
-    /// Refuses events from outside while too much accepted work waits. What follows from accepted work is never
-    /// refused.
+    /// Refuses events from outside while too much accepted work is not finished, but for what is to run later. What
+    /// follows from accepted work is never refused, and a store that is durable has a limit of its own.
     async fn check_backlog(&self) -> Result<(), Error> {
-        let pending = self.store.pending().await?;
+        if self.durable {
+            return Ok(());
+        }
+        let later = self.dispatch.later(self.entropy.wall_clock());
+        let pending = self.store.pending().await?.saturating_sub(later);
         if pending < self.queue_limit as u64 {
             return Ok(());
         }

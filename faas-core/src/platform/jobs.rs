@@ -248,8 +248,9 @@ impl Inner {
     pub(super) async fn accept_job(self: &Arc<Self>, job: Job) -> Result<(), Error> {
         let platform = Arc::clone(self);
         let accepting = tokio::spawn(async move {
+            let not_before = job.not_before;
             platform.store.accept(vec![job]).await?;
-            platform.queued(1);
+            platform.queued_for(not_before);
             Ok(())
         });
         accepting.await.unwrap_or_else(|_| Err(ended()))
@@ -294,7 +295,7 @@ impl Inner {
             return Err(Error::new(ErrorKind::Internal, "what is no job cannot be put back"));
         };
         self.patiently(|| self.store.retry(held.claim, not_before, progress.earlier.clone())).await?;
-        self.queued(1);
+        self.queued_for(not_before);
         Ok(())
     }
 

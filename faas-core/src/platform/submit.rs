@@ -188,9 +188,10 @@ impl Inner {
         };
         let accepted = self.dispatch.accepted_at(now);
         let job = Job { key, accepted, not_before, ..job_of(&progress) };
-        let start = if not_before > now { None } else { self.try_start(&progress) };
+        let is_later = not_before > now;
+        let start = if is_later { None } else { self.try_start(&progress) };
         if start.is_none() {
-            self.check_queue(&progress)?;
+            self.check_queue(&progress, is_later)?;
         }
         let (id, key) = (job.id, job.key.clone());
         match self.put_in(progress, job, start).await {
@@ -244,15 +245,16 @@ impl Inner {
         }
     }
 
-    /// Refuses what could never run, and what would make the queue too long. A store that is durable has a limit of
-    /// its own, or none.
-    fn check_queue(&self, progress: &Progress) -> Result<(), Error> {
-        let mut queued = self.dispatch.waiting();
+    /// Refuses what could never run, and what would make the queue too long; what is to run later has one of its own, as
+    /// long. A store that is durable has a limit of its own, or none.
+    fn check_queue(&self, progress: &Progress, is_later: bool) -> Result<(), Error> {
+        let later = self.dispatch.later(self.entropy.wall_clock());
+        let mut queued = self.dispatch.waiting().saturating_sub(later);
         if let Runs::Action(deployed) = &progress.target.runs {
             deployed.lane.scheduler.check_weight(deployed.weight())?;
             queued += deployed.lane.scheduler.queued() as u64;
         }
-        let limit = self.queue_limit;
+        let (queued, limit) = (if is_later { later } else { queued }, self.queue_limit);
         if self.durable || queued < limit as u64 {
             return Ok(());
         }

@@ -34,7 +34,8 @@ use crate::units::MemoryMib;
 /// How a scheduler queues.
 #[derive(Clone, Debug)]
 pub struct SchedulerConfig {
-    /// How many jobs may wait. Default: 10,000, as in OpenWhisk's scheduler.
+    /// How many jobs may wait; as many more may wait that are to run later. Work that nobody waits for, and events, have
+    /// the limit of the store instead where that is durable. Default: 10,000, as in OpenWhisk's scheduler.
     pub queue_limit: usize,
     /// How long a job waits that names no deadline. Default: 60 s, as in OpenWhisk's scheduler.
     pub queue_deadline: Duration,

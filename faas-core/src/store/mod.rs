@@ -154,7 +154,8 @@ pub struct Entity {
 /// - `finish` writes the record, and what follows from it, and removes the job, in one step. The first finish
 ///   wins; a later one is `Conflict` and changes nothing. A finish whose follow-up jobs or records are not all new is
 ///   `AlreadyExists`, one with the record of another id `InvalidArgument`; they change nothing either.
-/// - Follow-up jobs are taken even when the queue is full: what was accepted can always finish.
+/// - Follow-up jobs are taken even when the queue is full: what was accepted can always finish. Those of an event from
+///   outside are new work, and are refused with its record.
 /// - Who sees a follow-up job sees the record too.
 /// - `retry` puts the job back with a time before which it is not claimed, and ends the claim.
 /// - `dead_letter` is `finish` that keeps the job and its record to be looked at. `redrive` accepts a new job in
@@ -177,7 +178,8 @@ pub trait Store: Send + Sync + 'static {
     /// Keeps a record of an activation that was no job, and what follows from it, in one step.
     ///
     /// # Errors
-    /// `AlreadyExists` when the id has a record; `Unavailable` when the store cannot write.
+    /// `AlreadyExists` when the id has a record; `Overloaded` when it is of an [event](crate::activation::Record::is_event)
+    /// and its jobs do not fit into the queue; `Unavailable` when the store cannot write.
     async fn append(&self, record: Activation, follow_up: FollowUp) -> Result<(), Error>;
 
     /// The record of an activation.

@@ -1,10 +1,14 @@
 //! Work that is to run later.
 
-use faas_core::{Platform, SubmitOptions};
+use faas_core::scheduler::SchedulerConfig;
+use faas_core::store::Store;
+use faas_core::trigger::Interval;
+use faas_core::{Platform, RuleSpec, SubmitOptions};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use crate::life::{World, millis, seconds};
+use crate::store::Disk;
 
 async fn start(world: &World) -> Platform {
     world.builder().action(world.sleeper("sleep")).build().await.unwrap()
@@ -68,6 +72,43 @@ async fn what_is_to_run_later_holds_up_nothing() {
     assert!(begun.elapsed() < millis(5));
     app.drain().await;
     assert!(begun.elapsed() >= seconds(1_059) && world.records().await.len() == 1_001);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_to_run_later_refuses_no_event_and_no_tick() {
+    for disk in [Disk::new(), Disk::forgetful()] {
+        let world = World::on(disk);
+        let config = SchedulerConfig { queue_limit: 50, ..SchedulerConfig::default() };
+        let app = world.builder().scheduler(config).action(world.sleeper("sleep")).trigger("event");
+        let app = app.rule(RuleSpec::new("rule", "event", "sleep").unwrap());
+        let app = app.feed(Interval::new("tick", seconds(1)).unwrap()).build().await.unwrap();
+        let later = || SubmitOptions::new().run_after(seconds(3_600));
+        let mut refused = 0;
+        for _ in 0..60 {
+            match app.submit_with("sleep", (), later()).await {
+                Ok(_) => {}
+                Err(error) => {
+                    assert!(error.to_string().contains("holds 50 jobs, and its limit is 50"), "{error}");
+                    refused += 1;
+                }
+            }
+        }
+        assert_eq!(refused, if world.disk.is_durable() { 0 } else { 10 });
+        for _ in 0..60 {
+            let fired = app.fire("event", ()).await.unwrap();
+            app.activation(fired).await.unwrap().into_result().unwrap();
+            let id = app.submit("sleep", ()).await.unwrap();
+            app.activation(id).await.unwrap().into_result().unwrap();
+        }
+        let begun = Instant::now();
+        while world.records_of("tick").await.len() < 10 {
+            assert!(begun.elapsed() < seconds(20));
+            sleep(seconds(1)).await;
+        }
+        // What has run counts no more.
+        sleep(seconds(3_600)).await;
+        app.submit_with("sleep", (), later()).await.unwrap();
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,7 +1,7 @@
 //! The window: what is accepted waits in the store, and few jobs at a time are taken out of it.
 
 use faas_core::store::{MemoryStore, Store};
-use faas_core::{ErrorKind, Namespace, PlatformBuilder, SubmitOptions};
+use faas_core::{ErrorKind, Namespace, PlatformBuilder, RuleSpec, SubmitOptions};
 use serde_json::json;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
@@ -135,6 +135,30 @@ async fn a_full_store_refuses_and_takes_more_once_there_is_room() {
     app.drain().await;
     let records = world.records_of("two").await;
     assert!(records.len() == accepted + 1 && records.iter().all(|record| record.outcome.is_success()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_store_refuses_events_and_their_records() {
+    let world = World::on(Disk::holding(MemoryStore::new().with_max_jobs(3)));
+    let app = slots(&world, 1).trigger("event").rule(RuleSpec::new("rule", "event", "sleep").unwrap());
+    let app = app.trigger("lonely").build().await.unwrap();
+    let mut ids = Vec::new();
+    let error = loop {
+        match app.fire("event", json!({ "ms": 10 })).await {
+            Ok(id) => ids.push(id),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!((error.kind(), error.is_temporary(), ids.len()), (ErrorKind::Overloaded, true, 3));
+    app.fire("lonely", ()).await.unwrap();
+    sleep(seconds(1)).await;
+    ids.push(app.fire("event", ()).await.unwrap());
+    app.drain().await;
+    let mut recorded: Vec<_> = world.records_of("event").await.iter().map(|record| record.id).collect();
+    ids.sort_unstable();
+    recorded.sort_unstable();
+    assert_eq!(recorded, ids);
+    assert_eq!(world.records_of("sleep").await.len(), 4);
 }
 
 #[tokio::test(start_paused = true)]

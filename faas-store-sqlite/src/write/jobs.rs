@@ -53,6 +53,16 @@ impl Txn<'_> {
         Ok(Claim { id: job.id, attempt: 1 })
     }
 
+    /// Keeps the record of an event from outside, and accepts its jobs if they fit.
+    pub(crate) fn fire(&mut self, record: &NewRecord, follow_up: &NewFollowUp) -> Result<(), Failure> {
+        let held = self.memory.tally.counts.jobs;
+        self.append(record, follow_up)?;
+        match follow_up.jobs.len() {
+            0 => Ok(()),
+            more => self.check_room(held, more),
+        }
+    }
+
     pub(super) fn add_job(&mut self, job: &NewJob) -> Result<(), Failure> {
         self.insert_job(job, JobState::Accepted, 0)
     }

@@ -154,6 +154,14 @@ pub(crate) fn record(number: u64) -> Activation {
     })
 }
 
+/// The record of a trigger that was fired from outside.
+pub(crate) fn event(number: u64) -> Activation {
+    let record = Record::clone(&record(number));
+    let revision =
+        ActionRevision { kind: ActivationKind::Trigger, ..ActionRevision::clone(&record.revision) };
+    Activation::from(Record { revision: Arc::new(revision), ..record })
+}
+
 pub(crate) fn attempt(number: u64) -> Attempt {
     Attempt {
         start: at(number),

@@ -7,7 +7,9 @@ use faas_core::store::{ActivationQuery, FollowUp, Job, Store};
 use faas_core::{ErrorKind, Payload};
 use faas_store_sqlite::SqliteStore;
 
-use crate::made::{Folder, INLINE, at, count, files, id, job, keep, keyed, numbers, populate, record, until};
+use crate::made::{
+    Folder, INLINE, at, count, event, files, id, job, keep, keyed, numbers, populate, record, until,
+};
 
 #[tokio::test]
 async fn the_newest_records_are_kept() {
@@ -124,6 +126,10 @@ async fn the_queue_is_bounded_but_for_what_follows() {
     let follow_up = FollowUp::from(vec![job(3), job(4)]);
     store.append(record(9), follow_up).await.unwrap();
     assert_eq!(store.pending().await.unwrap(), 4);
+    let error = store.append(event(8), FollowUp::from(vec![job(5)])).await.unwrap_err();
+    assert_eq!((error.kind(), store.activation(id(8)).await.unwrap()), (ErrorKind::Overloaded, None));
+    assert!(store.job(id(5)).await.unwrap().is_none());
+    store.append(event(8), FollowUp::default()).await.unwrap();
 }
 
 #[tokio::test]

@@ -36,8 +36,8 @@ use crate::units::Timestamp;
 ///   17/16 of `max_age` before are dropped.
 /// - An id whose record was dropped counts as new again.
 /// - The newest `max_records` dead letters.
-/// - All entities. All jobs: [`accept`](Store::accept) is `Overloaded` over `max_jobs`, while jobs that follow from
-///   others are always taken, so that what was accepted can always finish.
+/// - All entities. All jobs: [`accept`](Store::accept) and events from outside are `Overloaded` over `max_jobs`, while
+///   jobs that follow from others are always taken, so that what was accepted can always finish.
 ///
 /// ```
 /// use faas_core::store::MemoryStore;
@@ -185,7 +185,11 @@ impl Store for MemoryStore {
         if follow_up.is_empty() {
             return self.records.append(record);
         }
-        self.write(&mut lock(&self.queue), record, follow_up)
+        let mut queue = lock(&self.queue);
+        if record.is_event() && !follow_up.jobs.is_empty() {
+            self.check_room(&queue, &follow_up.jobs)?;
+        }
+        self.write(&mut queue, record, follow_up)
     }
 
     async fn activation(&self, id: ActivationId) -> Result<Option<Activation>, Error> {

@@ -25,6 +25,14 @@ fn record_in(shard: u128, number: u64) -> Activation {
     Activation::from(Record::without_run(id, Arc::new(revision), at, Outcome::success(Payload::empty())))
 }
 
+/// The record of a trigger that was fired from outside.
+fn event_in(shard: u128, number: u64) -> Activation {
+    let record = Record::clone(&record_in(shard, number));
+    let revision =
+        ActionRevision { kind: ActivationKind::Trigger, ..ActionRevision::clone(&record.revision) };
+    Activation::from(Record { revision: Arc::new(revision), ..record })
+}
+
 fn job(number: u64) -> Job {
     Job {
         id: ActivationId::from_u128(number.into()),
@@ -135,6 +143,10 @@ async fn a_full_queue_refuses_new_work_but_takes_what_follows_from_old() {
     store.accept(vec![job(2)]).await.unwrap();
     store.append(record_in(0, 9), vec![job(3), job(4)].into()).await.unwrap();
     assert_eq!(store.pending().await.unwrap(), 4);
+    let event = event_in(0, 8);
+    let error = store.append(event.clone(), vec![job(5)].into()).await.unwrap_err();
+    assert_eq!((error.kind(), store.activation(event.id).await.unwrap()), (ErrorKind::Overloaded, None));
+    store.append(event, FollowUp::default()).await.unwrap();
     let error = store.begin(job(5), true).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Overloaded);
     store.begin(Job { cause: Some(job(1).id), ..job(5) }, true).await.unwrap();
