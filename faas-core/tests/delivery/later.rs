@@ -1,9 +1,9 @@
 //! Work that is to run later.
 
-use faas_core::scheduler::SchedulerConfig;
+use faas_core::scheduler::{Quota, SchedulerConfig};
 use faas_core::store::Store;
 use faas_core::trigger::Interval;
-use faas_core::{Platform, RuleSpec, SubmitOptions};
+use faas_core::{ErrorKind, Platform, RuleSpec, SubmitOptions};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
@@ -108,6 +108,27 @@ async fn what_is_to_run_later_refuses_no_event_and_no_tick() {
         // What has run counts no more.
         sleep(seconds(3_600)).await;
         app.submit_with("sleep", (), later()).await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_in_the_store_takes_of_its_namespaces_quota_once_it_runs() {
+    for disk in [Disk::new(), Disk::forgetful()] {
+        let world = World::on(disk);
+        let quota = Quota { concurrent: Some(2), ..Quota::UNLIMITED };
+        let app = world.builder().quota(quota).action(world.sleeper("sleep")).build().await.unwrap();
+        let later = || SubmitOptions::new().run_after(seconds(60));
+        for _ in 0..5 {
+            app.submit_with("sleep", json!({ "ms": 1_000 }), later()).await.unwrap();
+        }
+        app.invoke("sleep", ()).await.unwrap().into_result().unwrap();
+        sleep(millis(60_500)).await;
+        let error = app.invoke("sleep", ()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Throttled);
+        assert!(error.to_string().contains("5 of 2 allowed"), "{error}");
+        sleep(seconds(1)).await;
+        app.invoke("sleep", ()).await.unwrap().into_result().unwrap();
+        assert_eq!(world.records().await.len(), 7);
     }
 }
 

@@ -21,7 +21,10 @@ use crate::name::Namespace;
 /// request that the rate refuses costs nothing. Over any 60 s both let through at most twice the limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Quota {
-    /// Invocations that are accepted and not finished, waiting or running.
+    /// Invocations that are accepted and not finished, waiting or running, but for work that waits in the store: a
+    /// backlog, or what is to run later, does not shut its own namespace out. It counts once it was taken from there to
+    /// run, and is not refused then, so that there may be more than the limit. OpenWhisk, whose queue is short, counts
+    /// what waits as well.
     pub concurrent: Option<u32>,
     /// Invocations per minute.
     pub invocations_per_minute: Option<u32>,
