@@ -240,33 +240,38 @@ impl Inner {
         entered: Entered,
     ) -> Result<(), Error> {
         let name = job.work.name();
-        match self.fire_emitted(job, name) {
+        let bare = |error: &Error| self.bare_record(job, name, ActivationKind::Trigger, error.message());
+        let trigger = match self.enabled_trigger(name) {
+            Ok(trigger) => trigger,
+            // Once it is back, or enabled, the event can be fired.
+            Err(error) => return self.bury_bare(claim, bare(&error), &entered).await,
+        };
+        match self.fire_accepted(job, &trigger) {
             Ok(fired) => {
                 let finish = || self.store.finish(claim, fired.record.clone(), fired.follow_up());
                 self.patiently(finish).await?;
                 self.fan_out(&fired, &entered);
                 Ok(())
             }
-            Err(error) => {
-                let record = self.bare_record(job, name, ActivationKind::Trigger, error.message());
-                self.finish_bare(claim, record, &entered).await
-            }
+            Err(error) => self.finish_bare(claim, bare(&error), &entered).await,
         }
     }
 
-    fn fire_emitted(&self, job: &Job, name: &EntityName) -> Result<Fired, Error> {
-        self.check_depth(job.depth)?;
+    fn enabled_trigger(&self, name: &EntityName) -> Result<Arc<TriggerEntry>, Error> {
         let trigger = self.registry.trigger(&format!("/{name}"))?;
-        self.check_event(&trigger, &job.payload)?;
+        check_enabled(&trigger)?;
+        Ok(trigger)
+    }
+
+    fn fire_accepted(&self, job: &Job, trigger: &TriggerEntry) -> Result<Fired, Error> {
+        self.check_depth(job.depth)?;
+        self.check_payload(&job.payload)?;
         let event = Event { id: None, at: job.accepted, payload: job.payload.clone() };
-        self.apply_rules(&trigger, job.id, job.cause, job.depth, event)
+        self.apply_rules(trigger, job.id, job.cause, job.depth, event)
     }
 
     fn check_event(&self, trigger: &TriggerEntry, payload: &Payload) -> Result<(), Error> {
-        if !trigger.switch.is_enabled() {
-            let text = format!("trigger '{}' is disabled: enable it before it is fired", trigger.name);
-            return Err(Error::new(ErrorKind::InvalidArgument, text));
-        }
+        check_enabled(trigger)?;
         self.check_payload(payload)
     }
 
@@ -363,6 +368,14 @@ impl Inner {
             }
         }
     }
+}
+
+fn check_enabled(trigger: &TriggerEntry) -> Result<(), Error> {
+    if trigger.switch.is_enabled() {
+        return Ok(());
+    }
+    let text = format!("trigger '{}' is disabled: enable it before it is fired", trigger.name);
+    Err(Error::new(ErrorKind::InvalidArgument, text))
 }
 
 /// The line that a trigger's record has for a rule that did something. Source: OpenWhisk.

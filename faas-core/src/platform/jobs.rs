@@ -165,10 +165,7 @@ impl Inner {
         if error.kind() != ErrorKind::NotFound {
             return self.finish_bare(claim, record, &entered).await;
         }
-        let record = Activation::from(record);
-        self.patiently(|| self.store.dead_letter(claim, record.clone(), FollowUp::default())).await?;
-        self.written(&record, &entered);
-        Ok(())
+        self.bury_bare(claim, record, &entered).await
     }
 
     /// The record of a job that could not run at all.
@@ -203,6 +200,19 @@ impl Inner {
     ) -> Result<(), Error> {
         let record = Activation::from(record);
         self.patiently(|| self.store.finish(claim, record.clone(), FollowUp::default())).await?;
+        self.written(&record, entered);
+        Ok(())
+    }
+
+    /// [`finish_bare`](Self::finish_bare) that keeps the job as a dead letter.
+    pub(super) async fn bury_bare(
+        &self,
+        claim: Claim,
+        record: Record,
+        entered: &Entered,
+    ) -> Result<(), Error> {
+        let record = Activation::from(record);
+        self.patiently(|| self.store.dead_letter(claim, record.clone(), FollowUp::default())).await?;
         self.written(&record, entered);
         Ok(())
     }

@@ -10,7 +10,8 @@ const PAGE: usize = 256;
 
 impl Platform {
     /// The dead letters whose records match, oldest first: work that nobody waited for and that ended in an internal or
-    /// developer error, or in an application error that its policy retries.
+    /// developer error, or in an application error that its policy retries; and accepted work and events that were not
+    /// run or fired, because their action or trigger was gone by then, or the trigger disabled.
     ///
     /// ```
     /// use faas_core::prelude::*;

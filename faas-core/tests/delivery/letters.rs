@@ -3,8 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use faas_core::{ActivationQuery, ErrorKind, Platform, RetryPolicy, RuleSpec, Status};
+use faas_core::{
+    ActivationKind, ActivationQuery, ErrorKind, Expect, Platform, RetryPolicy, RuleSpec, Status,
+};
 use serde_json::json;
+use tokio::time::sleep;
 
 use crate::life::{World, empty, millis, panic_quietly, spec};
 
@@ -72,6 +75,37 @@ async fn a_dead_letter_is_redriven_with_its_input_as_a_new_activation() {
     assert!(app.find(id).await.unwrap().is_some(), "the old record stays");
     assert_eq!(app.redrive(id).await.unwrap_err().kind(), ErrorKind::NotFound);
     assert!(dead(&app).await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_accepted_event_that_cannot_be_fired_is_a_dead_letter_until_it_can() {
+    let world = World::new();
+    let emits = world.action(spec("emits"), |cx, input| async move {
+        cx.sleep(millis(10)).await;
+        cx.emit("off", json!({ "n": 1 }))?;
+        cx.emit("gone", json!({ "n": 2 }))?;
+        Ok(input)
+    });
+    let app = world.builder().action(emits).action(world.sleeper("listen")).trigger("off").trigger("gone");
+    let app = app
+        .rule(RuleSpec::new("one", "off", "listen").unwrap())
+        .rule(RuleSpec::new("two", "gone", "listen").unwrap());
+    let app = app.build().await.unwrap();
+    app.submit("emits", ()).await.unwrap();
+    app.disable_trigger("off").await.unwrap();
+    app.delete("gone", Expect::Any).await.unwrap();
+    sleep(millis(20)).await;
+    let letters = app.dead_letters(&ActivationQuery::default()).await.unwrap();
+    let told: Vec<_> = letters.iter().map(|letter| letter.record.outcome.error().unwrap()).collect();
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[0].contains("is disabled") && told[1].contains("no trigger is named"), "{told:?}");
+    assert!(letters.iter().all(|letter| letter.record.revision.kind == ActivationKind::Trigger));
+    app.enable_trigger("off").await.unwrap();
+    assert_eq!(app.redrive_all(&ActivationQuery::default()).await.unwrap(), 2);
+    app.drain().await;
+    assert_eq!(dead(&app).await, ["gone"], "it is still not there");
+    let listened = world.records_of("listen").await;
+    assert_eq!(listened.iter().map(|it| it.outcome.result().as_str()).collect::<Vec<_>>(), [r#"{"n":1}"#]);
 }
 
 #[tokio::test(start_paused = true)]
