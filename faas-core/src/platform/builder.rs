@@ -217,6 +217,10 @@ impl PlatformBuilder {
 
     /// Registers a sequence: each member's result is the next one's payload. Members may be sequences that are
     /// registered before.
+    ///
+    /// One that was killed finds the steps that have run by their records. A durable store has to keep those for longer
+    /// than sequences take with all that they wait: one that lacks a record fails, and begins again where no later step
+    /// tells that.
     #[must_use]
     pub fn sequence<M: Into<String>>(
         mut self,

@@ -27,7 +27,7 @@ const MISSING: &str = "Sequence component does not exist.";
 
 impl Inner {
     /// Runs a sequence to its record, whose logs are the ids of its members' activations. One that is resumed goes on
-    /// at the first member that has no record.
+    /// at the first member that has no record, unless a later one shows that the store has dropped it.
     pub(super) async fn run_sequence(
         self: &Arc<Self>,
         members: &[EntityName],
@@ -38,13 +38,18 @@ impl Inner {
         if let Err(why @ (TOO_MANY | ITSELF)) = self.measure(&name, members, 1) {
             return unfinished.conclude(Outcome::application_error(why), Times::default(), Vec::new()).await;
         }
+        let reached = match self.reached(unfinished.progress(), members.len()).await {
+            Ok(reached) => reached,
+            Err(error) => return unfinished.fail(error).await,
+        };
         let warming = self.warm_later_members(members, unfinished.progress());
         let mut payload = std::mem::take(&mut unfinished.progress().payload);
         let mut logs = Vec::with_capacity(members.len());
         let mut times = Times::default();
         let mut outcome = Outcome::success(Payload::empty());
         for (number, member) in members.iter().enumerate() {
-            let step = match self.run_step(unfinished.progress(), number, member, payload).await {
+            let has_run = number < reached;
+            let step = match self.run_step(unfinished.progress(), number, member, payload, has_run).await {
                 Ok(Some(step)) => step,
                 Ok(None) => return unfinished.leave().await,
                 Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -74,12 +79,15 @@ impl Inner {
         number: usize,
         member: &EntityName,
         payload: Payload,
+        has_run: bool,
     ) -> Ran {
         let id = step_id(sequence.id, number);
-        if sequence.is_resumed()
-            && let Some(done) = self.find_step(sequence, id).await?
-        {
-            return Ok(Some(done));
+        if sequence.is_resumed() {
+            match self.find_step(sequence, id).await? {
+                Some(done) => return Ok(Some(done)),
+                None if has_run => return Err(dropped(id)),
+                None => {}
+            }
         }
         let target = self.registry.action(&format!("/{member}"))?;
         let payload = target.merge(payload)?;
@@ -104,6 +112,23 @@ impl Inner {
         self.run(step, admission.map(Admission::Granted)).await
     }
 
+    /// The last step that an earlier owner of the sequence began, as far as the store still knows: those before it have
+    /// run.
+    async fn reached(&self, sequence: &Progress, steps: usize) -> Result<usize, Error> {
+        if !sequence.is_resumed() {
+            return Ok(0);
+        }
+        for number in (1..steps).rev() {
+            let id = step_id(sequence.id, number);
+            let is_known = self.patiently(|| self.store.job(id)).await?.is_some()
+                || self.patiently(|| self.store.activation(id)).await?.is_some();
+            if is_known {
+                return Ok(number);
+            }
+        }
+        Ok(0)
+    }
+
     /// The record of a step that an earlier owner of the sequence began; waits for it while the step is a job.
     async fn find_step(
         &self,
@@ -120,7 +145,10 @@ impl Inner {
         tokio::select! {
             biased;
             () = self.dispatch.stopped() => Err(Error::new(ErrorKind::Closed, "the platform is shut down")),
-            done = self.patiently(|| self.wait_for(id)) => done.map(Some),
+            done = self.patiently(|| self.wait_for(id)) => match done {
+                Err(error) if error.kind() == ErrorKind::NotFound => Err(dropped(id)),
+                done => done.map(Some),
+            },
         }
     }
 
@@ -208,4 +236,12 @@ impl Inner {
         let memory = |member| self.registry.action(&format!("/{member}")).ok().map(|t| t.record.memory);
         members.iter().filter_map(memory).max().unwrap_or(crate::MemoryMib::MIN)
     }
+}
+
+/// The error of a sequence that needs what its store keeps no more.
+fn dropped(step: ActivationId) -> Error {
+    let text = format!(
+        "step {step} has run, but its record was dropped before the sequence could go on: the store keeps too few"
+    );
+    Error::new(ErrorKind::Internal, text)
 }

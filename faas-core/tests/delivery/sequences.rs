@@ -1,10 +1,13 @@
 //! Sequences that are resumed where they were.
 
+use faas_core::store::MemoryStore;
 use faas_core::{Activation, PlatformBuilder, Status};
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::life::{World, millis, seconds, spec};
+use crate::store::Disk;
 
 /// Steps that each take 10 ms and add their letter; the last may be run again.
 fn wire(world: &World) -> PlatformBuilder {
@@ -146,4 +149,69 @@ async fn sequences_that_fill_every_slot_finish() {
     }
     timeout(seconds(600), app.drain()).await.unwrap();
     assert_eq!(world.records_of("two").await.len(), 50);
+}
+
+#[test]
+fn a_step_whose_record_was_dropped_does_not_run_again() {
+    let world = World::on(Disk::holding(MemoryStore::new().with_max_records(3)));
+    let id = world.live(async |world| {
+        let app = wire(&world).action(world.sleeper("other")).build().await.unwrap();
+        let id = app.submit("outer", ()).await.unwrap();
+        // The first step has ended, and the second one runs.
+        sleep(millis(15)).await;
+        for _ in 0..3 {
+            app.invoke("other", ()).await.unwrap().into_result().unwrap();
+        }
+        id
+    });
+    let before = world.all_starts();
+    world.live(async |world| {
+        let app = wire(&world).action(world.sleeper("other")).build().await.unwrap();
+        let record = app.activation(id).await.unwrap();
+        assert_eq!(record.status(), Status::InternalError);
+        assert!(record.outcome.error().unwrap().contains("its record was dropped"), "{record:?}");
+        assert!(app.dead_letter(id).await.unwrap().is_some(), "it can be run again from the start");
+        app.drain().await;
+        assert!(world.records_of("a").await.is_empty());
+    });
+    // Besides what it is certain about: the step that was killed goes on by itself.
+    let again =
+        world.all_starts().into_iter().filter(|(id, starts)| before.get(id).is_some_and(|it| it < starts));
+    assert_eq!(again.count(), 1);
+}
+
+#[test]
+fn a_record_that_is_dropped_before_its_sequence_reads_it_is_told_of() {
+    let world = World::on(Disk::slowly_holding(MemoryStore::new().with_max_records(1)));
+    let start = async |world: &World| {
+        wire(world).action(world.sleeper("other")).sequence("one", ["a"]).build().await.unwrap()
+    };
+    let id = world.live(async |world| {
+        let app = start(&world).await;
+        let id = app.submit("one", ()).await.unwrap();
+        sleep(millis(10)).await;
+        id
+    });
+    world.live(async |world| {
+        let app = start(&world).await;
+        let mut flood = JoinSet::new();
+        for _ in 0..50 {
+            let app = app.clone();
+            flood.spawn(async move {
+                loop {
+                    app.invoke("other", ()).await.unwrap().into_result().unwrap();
+                }
+            });
+        }
+        let letter = timeout(seconds(60), async {
+            loop {
+                match app.dead_letter(id).await.unwrap() {
+                    Some(letter) => break letter,
+                    None => sleep(millis(1)).await,
+                }
+            }
+        });
+        let record = letter.await.unwrap().record;
+        assert!(record.outcome.error().unwrap().contains("its record was dropped"), "{record:?}");
+    });
 }

@@ -29,9 +29,14 @@ struct Shared {
     failed: AtomicUsize,
 }
 
+/// Memory that drops no record of a test.
+fn ample() -> MemoryStore {
+    MemoryStore::new().with_max_records(1_000_000)
+}
+
 impl Disk {
     pub(crate) fn new() -> Self {
-        Self::holding(MemoryStore::new())
+        Self::holding(ample())
     }
 
     pub(crate) fn holding(inner: MemoryStore) -> Self {
@@ -40,17 +45,21 @@ impl Disk {
 
     /// One that takes its time for each write.
     pub(crate) fn slow() -> Self {
-        Self::with(MemoryStore::new(), true, true)
+        Self::slowly_holding(ample())
+    }
+
+    pub(crate) fn slowly_holding(inner: MemoryStore) -> Self {
+        Self::with(inner, true, true)
     }
 
     /// One that is forgotten with its process.
     pub(crate) fn forgetful() -> Self {
-        Self::with(MemoryStore::new(), false, false)
+        Self::with(ample(), false, false)
     }
 
     fn with(inner: MemoryStore, durable: bool, slow: bool) -> Self {
         Self(Arc::new(Shared {
-            inner: inner.with_max_records(1_000_000),
+            inner,
             durable,
             slow,
             commits: Mutex::default(),
