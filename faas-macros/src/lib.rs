@@ -57,7 +57,7 @@ use proc_macro::TokenStream;
 /// | `timeout` | `timeout = "30s"` | how long an activation may run | a whole number of `ms`, `s`, `m` (or `min`) or `h`, from 1ms to 24h |
 /// | `concurrency` | `concurrency = 16` | how many activations one sandbox runs at a time | 1 to 1000 |
 /// | `retries` | `retries = 3` | how often an activation is run again after a failure that is not the function's own | 0 to 100 |
-/// | `max_age` | `max_age = "1h"` | how long after it was accepted an attempt may start, by default at any time | as `timeout`, without a longest |
+/// | `max_age` | `max_age = "1h"` | how long after it was accepted, or was first to run, an attempt may start, by default at any time | as `timeout`, without a longest |
 /// | `on_success` | `on_success = "action:thank"` | what is told of activations that nobody waits for and that succeed | `action:` or `trigger:` and a name, with package and namespace where it has them |
 /// | `on_failure` | `on_failure = "trigger:alerts"` | what is told of those that fail, once there is no further attempt | as `on_success` |
 /// | `blocking` | `blocking` | the function keeps its thread busy: run it where that holds up nothing else | a flag, for a plain `fn` |

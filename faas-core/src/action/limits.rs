@@ -91,8 +91,8 @@ pub struct RetryPolicy {
     pub base: Duration,
     /// The longest pause.
     pub max: Duration,
-    /// How long after it was accepted an attempt may start at the latest; at any time unless told. An activation whose
-    /// first attempt could not start by then ends without one.
+    /// How long after it was accepted, or was first to run where it was delayed, an attempt may start at the latest; at
+    /// any time unless told. An activation whose first attempt could not start by then ends without one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_age: Option<Duration>,
 }

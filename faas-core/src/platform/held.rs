@@ -1,9 +1,9 @@
 //! A request that is a job of the store.
 
 use crate::action::RetryPolicy;
-use crate::activation::ActivationId;
+use crate::activation::{ActivationId, Attempt};
 use crate::store::{Claim, Job};
-use crate::units::Timestamp;
+use crate::units::{self, Timestamp};
 
 use super::MAX_SEQUENCE;
 use super::dispatch::Place;
@@ -17,7 +17,8 @@ pub(super) struct Held {
     pub(super) is_step: bool,
     /// Whether that sequence waits for it in this process.
     pub(super) is_awaited: bool,
-    pub(super) accepted: Timestamp,
+    /// When it was first to run: from then on its age counts.
+    pub(super) due: Timestamp,
     /// The policy of the rule that asked for it, where that has one.
     pub(super) retry: Option<RetryPolicy>,
     /// Its place in the dispatcher's window, if it has one.
@@ -26,8 +27,20 @@ pub(super) struct Held {
 
 impl Held {
     /// A job that was just begun, or claimed.
-    pub(super) fn new(claim: Claim, started: bool, accepted: Timestamp) -> Self {
-        Self { claim, started, is_step: false, is_awaited: false, accepted, retry: None, place: None }
+    pub(super) fn new(claim: Claim, started: bool, due: Timestamp) -> Self {
+        Self { claim, started, is_step: false, is_awaited: false, due, retry: None, place: None }
+    }
+}
+
+/// When a job was first to run. Putting it back for another attempt changes when it may run, but the first attempt tells
+/// since when that waited.
+pub(super) fn first_due(job: &Job, earlier: &[Attempt]) -> Timestamp {
+    match earlier.first() {
+        None => job.accepted.max(job.not_before),
+        Some(first) => {
+            let waited = units::nanos(first.times.wait.saturating_add(first.times.create));
+            Timestamp::from_nanos(first.start.nanos().saturating_sub(waited))
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::Inner;
 use super::dispatch::{Place, since};
-use super::held::{Held, is_step};
+use super::held::{Held, first_due, is_step};
 use super::in_flight::Entered;
 use super::invoke::ended;
 use super::run::Admission;
@@ -98,7 +98,7 @@ impl Inner {
         let held = Held {
             is_step: is_step(&job),
             retry: job.rule.as_ref().and_then(|rule| self.retry_of(rule)),
-            ..Held::new(claim, false, job.accepted)
+            ..Held::new(claim, false, first_due(&job, &earlier))
         };
         let mut progress = self.accept(target, job.payload, self.queue_deadline, entered);
         let (now, wall) = (progress.accepted, progress.accepted_at);
@@ -133,7 +133,7 @@ impl Inner {
     /// Goes on with a job whose owner was lost while its code may have run: another attempt, or the end.
     async fn run_lost(self: &Arc<Self>, mut progress: Box<Progress>) {
         let lost = Attempt {
-            start: progress.accepted_at,
+            start: progress.held.as_ref().map_or(progress.accepted_at, |held| held.due),
             times: Times::default(),
             billed_ms: 0,
             usage_known: false,

@@ -209,7 +209,8 @@ impl Inner {
         if let Some(age) = retry.max_age
             && !progress.is_young(retry, self.entropy.wall_clock())
         {
-            let text = format!("no attempt may start more than {age:?} after it was accepted");
+            let text =
+                format!("no attempt may start more than {age:?} after it was accepted, or was first to run");
             return Err(Error::new(ErrorKind::DeadlineExceeded, text));
         }
         let Some(held) = progress.held.as_mut().filter(|held| !held.started) else { return Ok(()) };

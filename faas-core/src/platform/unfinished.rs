@@ -104,8 +104,8 @@ impl Progress {
 
     /// Whether an attempt may start at that time.
     pub(super) fn is_young(&self, retry: &RetryPolicy, at: Timestamp) -> bool {
-        let accepted = self.held.as_ref().map_or(self.accepted_at, |held| held.accepted);
-        retry.max_age.is_none_or(|age| at <= accepted.after(age))
+        let due = self.held.as_ref().map_or(self.accepted_at, |held| held.due);
+        retry.max_age.is_none_or(|age| at <= due.after(age))
     }
 
     /// Whether it waits in the store for its next attempt.
@@ -413,9 +413,9 @@ impl<'a> Unfinished<'a> {
 
     /// Puts the job back as it came, for the next start.
     pub(super) async fn leave(mut self) -> Ran {
-        let accepted = self.progress().held.as_ref().map(|held| held.accepted);
+        let due = self.progress().held.as_ref().map(|held| held.due);
         // The time at which it may run is over, so that this one does as well, and keeps its place in the order.
-        self.put_back(accepted.unwrap_or_default()).await
+        self.put_back(due.unwrap_or_default()).await
     }
 
     /// Puts the job back, to be claimed again from `not_before` on.

@@ -2,7 +2,7 @@
 
 use faas_core::activation::Attempt;
 use faas_core::store::{JobState, Store};
-use faas_core::{RetryPolicy, RuleSpec, Status};
+use faas_core::{RetryPolicy, RuleSpec, Status, SubmitOptions};
 use serde_json::json;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -150,6 +150,53 @@ async fn a_first_attempt_that_comes_too_late_never_starts() {
     assert_eq!((record.status(), record.attempts), (Status::InternalError, 0));
     assert!(record.outcome.error().unwrap().contains("50ms after it was accepted"), "{record:?}");
     assert!(world.starts(late).is_empty());
+}
+
+#[test]
+fn the_age_of_delayed_work_counts_from_when_it_was_first_to_run() {
+    let world = World::new();
+    let retry = RetryPolicy { base: millis(100), max: millis(100), max_age: Some(seconds(2)), ..policy(100) };
+    let start = async |world: &World| world.builder().action(flaky(world, retry, 999)).build().await.unwrap();
+    let later = || SubmitOptions::new().run_after(seconds(3_600));
+    let fails = world.live(async |world| {
+        let app = start(&world).await;
+        let fails = app.submit_with("flaky", (), later()).await.unwrap();
+        sleep(millis(3_601_000)).await;
+        assert!(world.starts(fails).len() > 1);
+        fails
+    });
+    world.live(async |world| {
+        let app = start(&world).await;
+        let record = app.activation(fails).await.unwrap();
+        assert_eq!(record.status(), Status::DeveloperError);
+        assert!((10..100).contains(&record.attempts), "{} attempts", record.attempts);
+        let due = fails.made_at().after(seconds(3_600));
+        assert!(record.earlier[0].start >= due && record.start <= due.after(seconds(2)), "{record:?}");
+    });
+}
+
+#[test]
+fn delayed_work_that_a_shutdown_leaves_is_no_older_for_it() {
+    let world = World::new();
+    let retry = RetryPolicy { max_age: Some(seconds(2)), ..policy(0) };
+    let start = async |world: &World| {
+        let young = world.action(spec("young").with_retry(retry), |_, input| async { Ok(input) });
+        world.slots(1).action(young).action(world.sleeper("sleep")).build().await.unwrap()
+    };
+    let id = world.live(async |world| {
+        let app = start(&world).await;
+        let later = SubmitOptions::new().run_after(seconds(3_600));
+        let id = app.submit_with("young", (), later).await.unwrap();
+        sleep(seconds(3_590)).await;
+        app.submit("sleep", json!({ "ms": 50_000 })).await.unwrap();
+        sleep(seconds(11)).await;
+        assert_eq!(app.shutdown(millis(1)).await.unwrap().left, 2);
+        id
+    });
+    world.live(async |world| {
+        let app = start(&world).await;
+        assert_eq!(app.activation(id).await.unwrap().status(), Status::Success);
+    });
 }
 
 #[tokio::test(start_paused = true)]
