@@ -82,7 +82,8 @@ impl Checkpointed {
     }
 }
 
-/// Moves what is in the log to the database: `PASSIVE` keeps nobody from reading or writing, `TRUNCATE` empties the log.
+/// Moves what is in the log to the database, and syncs that: `PASSIVE` keeps nobody from reading or writing, `FULL` waits
+/// for those who are in its way, `TRUNCATE` empties the log too.
 pub(crate) fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<Checkpointed> {
     connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| {
         let number = |at| row.get(at).map(|number: i64| u32::try_from(number).unwrap_or_default());

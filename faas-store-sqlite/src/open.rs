@@ -162,8 +162,21 @@ fn renew(
     make_log(&layout.wal());
     schema::migrate(connection)?;
     write_token(connection, &token)?;
+    // The state names this token alone, so it must not be in a log that a loss of power may take along.
+    if !checkpoint(connection, "FULL")?.is_complete() {
+        return Err(still_read(layout).into());
+    }
     State { closed: None, tokens: vec![token] }.write(layout)?;
     Ok(())
+}
+
+/// The error of a log that another program is in the way of.
+fn still_read(layout: &Layout) -> Error {
+    let text = format!(
+        "{} is read by another program, such as a shell with a transaction that it has not ended; end it, and try again",
+        layout.wal().display()
+    );
+    Error::new(ErrorKind::Unavailable, text)
 }
 
 /// Makes the log long, where there is room. SQLite takes zeros for none.
@@ -283,7 +296,7 @@ fn close(mut writer: Writer, shared: &Shared) -> Result<(), Error> {
             answered.clear().map_err(|error| file("write", &layout.folder, error))?;
         }
         if !checkpoint(&connection, "TRUNCATE")?.is_complete() {
-            return Err(damaged("the log is still read").into());
+            return Err(still_read(layout).into());
         }
         Ok::<_, Failure>(new)
     };

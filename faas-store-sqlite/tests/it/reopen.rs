@@ -116,6 +116,40 @@ async fn normal_durability_moves_the_log_to_the_database_within_seconds() {
 }
 
 #[tokio::test]
+async fn a_store_of_normal_durability_opens_after_a_loss_of_power_at_any_time() {
+    let folder = Folder::new();
+    let open =
+        |folder: &Folder| SqliteStore::builder(folder.path()).durability(Durability::Normal).open().unwrap();
+    let without_log = |folder: &Folder| {
+        let copy = folder.killed();
+        fs::remove_file(copy.path().join("store.db-wal")).unwrap();
+        copy
+    };
+    let store = open(&folder);
+    let new = without_log(&folder);
+    keep(&store, 0..20).await;
+    let (killed, written) = (folder.killed(), without_log(&folder));
+    drop(store);
+    let store = open(&folder);
+    let reopened = without_log(&folder);
+    drop(store);
+    let store = open(&killed);
+    let reopened_after_a_kill = without_log(&killed);
+    drop(store);
+    for (folder, expected) in
+        [(new, 0..1), (written, 0..21), (reopened, 20..21), (reopened_after_a_kill, 20..21)]
+    {
+        let store = open(&folder);
+        let numbers = numbers(&store).await;
+        // Whole, and older: those from the first on.
+        assert_eq!(numbers, (0..numbers.len() as u64).collect::<Vec<_>>());
+        assert!(expected.contains(&numbers.len()), "{numbers:?} are there");
+        store.check().await.unwrap();
+        keep(&store, [100]).await;
+    }
+}
+
+#[tokio::test]
 async fn the_log_begins_anew_and_nothing_is_lost() {
     let folder = Folder::new();
     let store = folder.open();
