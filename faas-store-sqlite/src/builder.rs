@@ -112,7 +112,8 @@ impl SqliteBuilder {
     ///
     /// # Errors
     /// - `NotFound` when the directory is not there and neither is the one that it would be made in.
-    /// - `Unavailable`, temporary, when a process has it open, which is named, or the disk is full.
+    /// - `Unavailable`, temporary, when a process has it open, which is named, when another program reads the log of a store
+    ///   that was not closed, and when the disk is full.
     /// - `PermissionDenied` when it may not be read or written.
     /// - `Unsupported` when a later version of this library has written it, `InvalidArgument` when it is something else.
     /// - `Unavailable`, not temporary, when what is there is damaged, which it says.

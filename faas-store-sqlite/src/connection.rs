@@ -72,21 +72,23 @@ fn set_up(connection: &Connection, cache: i64) -> rusqlite::Result<()> {
 /// What a checkpoint came to, in frames of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Checkpointed {
-    pub(crate) frames: u32,
+    /// Whether somebody was in its way.
+    is_hindered: bool,
+    frames: u32,
     pub(crate) moved: u32,
 }
 
 impl Checkpointed {
     pub(crate) fn is_complete(self) -> bool {
-        self.frames == self.moved
+        !self.is_hindered && self.frames == self.moved
     }
 }
 
 /// Moves what is in the log to the database, and syncs that: `PASSIVE` keeps nobody from reading or writing, `FULL` waits
-/// for those who are in its way, `TRUNCATE` empties the log too.
+/// for those who write, `RESTART` for those who read as well, and `TRUNCATE` empties the log then.
 pub(crate) fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<Checkpointed> {
     connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| {
         let number = |at| row.get(at).map(|number: i64| u32::try_from(number).unwrap_or_default());
-        Ok(Checkpointed { frames: number(1)?, moved: number(2)? })
+        Ok(Checkpointed { is_hindered: row.get(0)?, frames: number(1)?, moved: number(2)? })
     })
 }

@@ -157,30 +157,47 @@ fn renew(
         accepted.push(token.clone());
         State { closed: None, tokens: accepted }.write(layout)?;
     }
-    answered.clear().map_err(|error| file("write", &layout.folder, error))?;
-    checkpoint(connection, "TRUNCATE")?;
+    empty_log(connection, layout, Some(answered))?;
     make_log(&layout.wal());
     schema::migrate(connection)?;
     write_token(connection, &token)?;
     // The state names this token alone, so it must not be in a log that a loss of power may take along.
-    if !checkpoint(connection, "FULL")?.is_complete() {
-        return Err(still_read(layout).into());
-    }
+    moved(connection, layout, "FULL")?;
     State { closed: None, tokens: vec![token] }.write(layout)?;
     Ok(())
 }
 
-/// The error of a log that another program is in the way of.
-fn still_read(layout: &Layout) -> Error {
-    let text = format!(
-        "{} is read by another program, such as a shell with a transaction that it has not ended; end it, and try again",
-        layout.wal().display()
-    );
-    Error::new(ErrorKind::Unavailable, text)
+/// Moves all that is in the log to the database, and cuts it to nothing.
+fn empty_log(
+    connection: &Connection,
+    layout: &Layout,
+    answered: Option<&mut Answered>,
+) -> Result<(), Failure> {
+    // Nobody may be left who reads it before it claims nothing any more, and it may not go while it claims something.
+    moved(connection, layout, "RESTART")?;
+    if let Some(answered) = answered {
+        answered.clear().map_err(|error| file("write", &layout.folder, error))?;
+    }
+    moved(connection, layout, "TRUNCATE")
 }
 
-/// Makes the log long, where there is room. SQLite takes zeros for none.
+/// A checkpoint of all that is in the log. Another program that reads the database may be in its way.
+fn moved(connection: &Connection, layout: &Layout, mode: &str) -> Result<(), Failure> {
+    if checkpoint(connection, mode)?.is_complete() {
+        return Ok(());
+    }
+    let text = format!(
+        "{} is in use by another program, such as a shell that has not ended a transaction; end it, and try again",
+        layout.wal().display()
+    );
+    Err(Error::new(ErrorKind::Unavailable, text).into())
+}
+
+/// Makes the log long, where there is room and nothing is in it. SQLite takes zeros for none.
 fn make_log(path: &Path) {
+    if fs::metadata(path).is_ok_and(|log| log.len() > 0) {
+        return;
+    }
     let make = |file: &mut File| file.write_all(&vec![0; WAL_BYTES]).and_then(|()| file.sync_all());
     let Ok(mut file) = OpenOptions::new().write(true).create(true).truncate(false).open(path) else { return };
     if make(&mut file).is_err() {
@@ -279,9 +296,9 @@ fn start(started: Started) -> Result<SqliteStore, Error> {
 fn close(mut writer: Writer, shared: &Shared) -> Result<(), Error> {
     shared.readers.close();
     writer.tender.stop();
-    let Writer { connection, memory, answered, health, .. } = writer;
+    let Writer { connection, memory, mut answered, health, .. } = writer;
     let layout = &shared.layout;
-    let close = || {
+    let mut close = || {
         if let Err(failed) = health.check() {
             // What the log holds is known to nobody, and must not get into the database.
             let setting = rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
@@ -292,12 +309,7 @@ fn close(mut writer: Writer, shared: &Shared) -> Result<(), Error> {
         let tokens: Vec<String> = old.into_iter().chain([new.clone()]).collect();
         State { closed: None, tokens }.write(layout)?;
         write_token(&connection, &new)?;
-        if let Some(mut answered) = answered {
-            answered.clear().map_err(|error| file("write", &layout.folder, error))?;
-        }
-        if !checkpoint(&connection, "TRUNCATE")?.is_complete() {
-            return Err(still_read(layout).into());
-        }
+        empty_log(&connection, layout, answered.as_mut())?;
         Ok::<_, Failure>(new)
     };
     let token = close()?;

@@ -87,6 +87,34 @@ async fn a_directory_that_may_not_be_written_to_is_refused() {
     assert_eq!(numbers(&store).await.len(), 5);
 }
 
+#[tokio::test]
+async fn a_log_that_another_program_reads_is_left_as_it_is() {
+    let folder = Folder::new();
+    let store = folder.open();
+    keep(&store, 0..20).await;
+    let killed = folder.killed();
+    drop(store);
+    let other = Connection::open(killed.path().join("store.db")).unwrap();
+    let count =
+        || other.query_row("SELECT count(*) FROM activations", [], |row| row.get::<_, i64>(0)).unwrap();
+    other.execute_batch("BEGIN").unwrap();
+    assert_eq!(count(), 20);
+    let wal = fs::read(killed.path().join("store.db-wal")).unwrap();
+    let error = killed.try_open().unwrap_err();
+    assert_eq!((error.kind(), error.is_temporary()), (ErrorKind::Unavailable, true));
+    assert!(error.message().contains("store.db-wal is in use by another program"), "{error}");
+    assert!(fs::read(killed.path().join("store.db-wal")).unwrap() == wal);
+    // What was answered is still looked for.
+    let copy = killed.killed();
+    fs::remove_file(copy.path().join("store.db-wal")).unwrap();
+    assert!(copy.try_open().is_err());
+    assert_eq!(count(), 20);
+    other.execute_batch("COMMIT").unwrap();
+    let store = killed.open();
+    assert_eq!(numbers(&store).await, (0..20).collect::<Vec<_>>());
+    store.check().await.unwrap();
+}
+
 #[test]
 fn options_come_in_a_url() {
     let folder = Folder::new();
