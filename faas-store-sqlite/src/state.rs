@@ -1,7 +1,8 @@
 //! What a store knows of its directory beside the database: whether it was closed, and what it must find there.
 //!
 //! `state.json` says how the store was left and names the tokens of which the database must hold one: a new one with each
-//! start and each close, so that an older copy of the database is told from the last. `answered` says up to which frame
+//! start and each close, so that an older copy of the database is told from the last. It has a checksum: what is counted in
+//! it is not counted again. `answered` says up to which frame
 //! of the write-ahead log the writes were answered; it is written after each of them, and synced only when the log
 //! begins anew, so it never claims more than is on disk.
 
@@ -52,11 +53,20 @@ impl Layout {
 
 /// How the store was left.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct State {
     /// What the database was when it was closed; `None` while it is open, and after it was left without being closed.
     pub(crate) closed: Option<Closed>,
     /// The database holds one of these. None before it was first written.
     pub(crate) tokens: Vec<String>,
+}
+
+/// A state as it is kept, with a checksum over it.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Kept {
+    state: State,
+    sum: u32,
 }
 
 /// A database that was closed.
@@ -95,11 +105,21 @@ impl State {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             text => text.map_err(|error| file("read", &path, error))?,
         };
-        let read = serde_json::from_slice(&text);
-        let broken = |error: serde_json::Error| {
-            damaged(format!("{} is damaged: {error}", path.display())).with_source(error)
+        let broken = |why: &str| {
+            damaged(format!("{} is damaged: {why}; restore the store from a backup", path.display()))
         };
-        read.map(Some).map_err(broken)
+        let read = serde_json::from_slice(&text);
+        let Kept { state, sum } =
+            read.map_err(|error: serde_json::Error| broken(&error.to_string()).with_source(error))?;
+        // It is over what was read, written out again.
+        if state.sum().is_ok_and(|computed| computed == sum) {
+            return Ok(Some(state));
+        }
+        Err(broken("its checksum is not that of its content"))
+    }
+
+    fn sum(&self) -> io::Result<u32> {
+        Ok(crc32fast::hash(&serde_json::to_vec(self)?))
     }
 
     /// Puts the state on disk in place of the one before.
@@ -107,7 +127,8 @@ impl State {
         let (path, unfinished) = (layout.state(), layout.folder.join("state.unfinished"));
         let write = || {
             let mut out = File::create(&unfinished)?;
-            out.write_all(&serde_json::to_vec(self)?)?;
+            let kept = Kept { state: self.clone(), sum: self.sum()? };
+            out.write_all(&serde_json::to_vec(&kept)?)?;
             out.sync_all()?;
             fs::rename(&unfinished, &path)?;
             sync_folder(&layout.folder)

@@ -240,6 +240,26 @@ async fn a_database_or_a_state_that_is_missing_is_told() {
 }
 
 #[tokio::test]
+async fn a_flipped_bit_of_the_state_is_told() {
+    let Whole { closed, killed, content } = whole().await;
+    for folder in [closed, killed] {
+        let state = folder.path().join("state.json");
+        let whole = fs::read(&state).unwrap();
+        let bits = (0..whole.len()).flat_map(|at| (0..8).map(move |bit| (at, 1 << bit)));
+        for (at, mask) in bits {
+            let mut flipped = whole.clone();
+            flipped[at] ^= mask;
+            fs::write(&state, &flipped).unwrap();
+            let error = folder.try_open().unwrap_err();
+            assert_damaged(&error, "state");
+            assert!(error.message().contains("state.json is damaged"), "{error}");
+        }
+        fs::write(&state, whole).unwrap();
+        assert_eq!(told(&folder.path(), true).await.unwrap(), content);
+    }
+}
+
+#[tokio::test]
 async fn a_job_whose_payload_is_lost_stands_in_nobodys_way() {
     let folder = Folder::new();
     let store = SqliteStore::builder(folder.path()).inline_bytes(16).open().unwrap();
