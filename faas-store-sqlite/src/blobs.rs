@@ -17,6 +17,7 @@ use faas_core::Error;
 use sha2::{Digest as _, Sha256};
 
 use crate::error::{damaged, file};
+use crate::faults::Fault;
 use crate::health::Health;
 
 /// SHA-256 of a file's content.
@@ -177,9 +178,17 @@ impl Blobs {
     fn write(&self, unfinished: &Path, path: &Path, bytes: &[u8]) -> Result<(), Error> {
         let mut out = File::create(unfinished).map_err(|error| file("make", unfinished, error))?;
         out.write_all(bytes).map_err(|error| file("write", unfinished, error))?;
-        out.sync_all().map_err(|error| self.unsynced(unfinished, error))?;
+        let faults = &self.0.health.faults;
+        faults.sync(Fault::Blob, &out).map_err(|error| self.unsynced(unfinished, error))?;
         fs::rename(unfinished, path).map_err(|error| file("rename to", path, error))?;
-        sync_folder(&self.0.folder).map_err(|error| self.unsynced(&self.0.folder, error))
+        self.sync_names()
+    }
+
+    /// Makes sure that the names of all files are on disk.
+    fn sync_names(&self) -> Result<(), Error> {
+        let Inner { folder, health, .. } = &*self.0;
+        let synced = health.faults.file(Fault::Names).and_then(|()| sync_folder(folder));
+        synced.map_err(|error| self.unsynced(folder, error))
     }
 
     /// A sync that failed for want of room may be tried again with another file; any other ends all writing.

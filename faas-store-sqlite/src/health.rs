@@ -4,29 +4,34 @@ use std::sync::OnceLock;
 
 use faas_core::{Error, ErrorKind};
 
+use crate::faults::Faults;
+
 /// A store writes until a sync fails: what the disk then holds is known to nobody, and a second sync that succeeds
 /// would prove nothing. So it never writes again, and says so.
 ///
 /// # Source
 /// Rebello et al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020.
 #[derive(Debug, Default)]
-pub(crate) struct Health(OnceLock<String>);
+pub(crate) struct Health {
+    reason: OnceLock<String>,
+    pub(crate) faults: Faults,
+}
 
 impl Health {
     /// The store writes no more, for the reason given.
     pub(crate) fn fail(&self, reason: &str) {
-        if self.0.set(reason.to_owned()).is_ok() {
+        if self.reason.set(reason.to_owned()).is_ok() {
             tracing::error!(reason, "the store writes no more");
         }
     }
 
     pub(crate) fn has_failed(&self) -> bool {
-        self.0.get().is_some()
+        self.reason.get().is_some()
     }
 
     /// The error of every write after a failure.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        let Some(reason) = self.0.get() else { return Ok(()) };
+        let Some(reason) = self.reason.get() else { return Ok(()) };
         let text = format!(
             "the store writes no more, since {reason}; open it again, and whether the last writes are there will tell"
         );

@@ -28,4 +28,7 @@ mod writer;
 
 pub use self::builder::SqliteBuilder;
 pub use self::config::{Durability, SqliteConfig};
+#[cfg(feature = "faults")]
+#[doc(hidden)]
+pub use self::faults::Fault;
 pub use self::store::SqliteStore;

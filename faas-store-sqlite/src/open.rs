@@ -18,7 +18,6 @@ use crate::connection::{self, checkpoint};
 use crate::counts::Counts;
 use crate::directory::{self, Lock};
 use crate::error::{Failure, damaged, file, sqlite};
-use crate::faults::Faults;
 use crate::health::Health;
 use crate::readers::Readers;
 use crate::schema;
@@ -257,14 +256,13 @@ fn start(started: Started) -> Result<SqliteStore, Error> {
             .map_err(unstarted)?;
     let readers = Readers::new(layout.database(), config.readers);
     let pending = Arc::new(AtomicU64::new(counts.jobs));
-    let faults = Arc::new(Faults::default());
     let shared = Arc::new(Shared {
         readers,
         blobs,
         config: config.clone(),
         layout,
         pending: Arc::clone(&pending),
-        faults: Arc::clone(&faults),
+        health: Arc::clone(&health),
     });
     let mut writer = Writer {
         connection,
@@ -275,7 +273,6 @@ fn start(started: Started) -> Result<SqliteStore, Error> {
         tender,
         frames,
         pending,
-        faults,
         has_excess: true,
         next_purge: Instant::now(),
     };

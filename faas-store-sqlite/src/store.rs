@@ -15,7 +15,7 @@ use crate::blobs::Blobs;
 use crate::builder::SqliteBuilder;
 use crate::config::SqliteConfig;
 use crate::error::Failure;
-use crate::faults::Faults;
+use crate::health::Health;
 use crate::readers::{Reader, Readers, closed};
 use crate::request::{Request, request};
 use crate::state::Layout;
@@ -31,7 +31,7 @@ pub(crate) struct Shared {
     pub(crate) layout: Layout,
     pub(crate) pending: Arc<AtomicU64>,
     #[cfg_attr(not(feature = "faults"), expect(dead_code, reason = "there is nothing to fail with"))]
-    pub(crate) faults: Arc<Faults>,
+    pub(crate) health: Arc<Health>,
 }
 
 /// Keeps records, entities and work in a directory, in SQLite.
@@ -127,7 +127,24 @@ impl SqliteStore {
     #[cfg(feature = "faults")]
     #[doc(hidden)]
     pub fn fail_next_commit(&self, code: i32) {
-        self.shared.faults.fail_next_commit(code);
+        self.fail_next(crate::Fault::Commit, code);
+    }
+
+    /// Has the disk fail the next time with this code, see [`Fault`](crate::Fault).
+    #[cfg(feature = "faults")]
+    #[doc(hidden)]
+    pub fn fail_next(&self, fault: crate::Fault, code: i32) {
+        self.shared.health.faults.fail_next(fault, code);
+    }
+
+    /// When the commits of the thread that writes are synced, as SQLite tells it.
+    ///
+    /// # Errors
+    /// As every write.
+    #[cfg(feature = "faults")]
+    #[doc(hidden)]
+    pub async fn synchronous(&self) -> Result<i64, Error> {
+        self.write(|txn| Ok(txn.connection.pragma_query_value(None, "synchronous", |row| row.get(0))?)).await
     }
 
     /// Has the thread that writes do `work` within a transaction, and waits until that is committed.

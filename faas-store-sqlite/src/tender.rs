@@ -17,6 +17,7 @@ use crate::blobs::{Blobs, Digest, Removal};
 use crate::config::Durability;
 use crate::connection::checkpoint;
 use crate::error::{is_full, sqlite};
+use crate::faults::Fault;
 use crate::health::Health;
 
 /// After so many frames the thread is told to move them. Arbitrary: 8 MiB.
@@ -131,7 +132,7 @@ impl Tender {
 
 /// Moves what is in the log to the database, as far as nobody reads or writes it.
 fn move_frames(connection: &Connection, health: &Health, progress: &Progress) {
-    match checkpoint(connection, "PASSIVE") {
+    match health.faults.sqlite(Fault::Checkpoint).and_then(|()| checkpoint(connection, "PASSIVE")) {
         Ok(checkpointed) => progress.moved.store(checkpointed.moved, Relaxed),
         // The log keeps what the database has no room for.
         Err(error) if is_full(&error) => tracing::warn!(%error, "the log is not moved to the database now"),
@@ -194,7 +195,9 @@ impl Worker {
     /// Removes files that no row refers to, and those that were pinned before.
     fn remove(&mut self, digests: Vec<Digest>) {
         for digest in std::mem::take(&mut self.pinned).into_iter().chain(digests) {
-            match self.blobs.remove_unless(digest, || is_used(&self.connection, digest)) {
+            // A write whose commit failed may be there at the next start, and refer to what no row does now.
+            let may_be_used = || Ok(self.health.has_failed() || is_used(&self.connection, digest)?);
+            match self.blobs.remove_unless(digest, may_be_used) {
                 Ok(Removal::Gone | Removal::Used) => {}
                 Ok(Removal::Pinned) => self.pinned.push(digest),
                 Err(error) => tracing::warn!(%error, "a file that nothing refers to is left"),
@@ -209,4 +212,40 @@ fn is_used(connection: &Connection, digest: Digest) -> Result<bool, Error> {
         statement.query_row([digest.as_bytes()], |_| Ok(())).optional()
     };
     look().map(|found| found.is_some()).map_err(|error| sqlite(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::sync::Arc;
+
+    use rusqlite::Connection;
+
+    use super::{Durability, Health, Worker};
+    use crate::blobs::Blobs;
+
+    #[test]
+    fn a_store_that_writes_no_more_removes_no_file() {
+        let folder = std::env::temp_dir().join(format!("faas-store-tender-{}", std::process::id()));
+        let health = Arc::new(Health::default());
+        let blobs = Blobs::open(folder.clone(), Arc::clone(&health)).unwrap();
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch("CREATE TABLE blobs (digest BLOB PRIMARY KEY)").unwrap();
+        let mut worker = Worker {
+            connection,
+            durability: Durability::Full,
+            frames: Arc::default(),
+            blobs: blobs.clone(),
+            health: Arc::clone(&health),
+            progress: Arc::default(),
+            pinned: Vec::new(),
+        };
+        let [first, second] = [b"first", b"other"].map(|bytes| blobs.put(bytes).unwrap().digest());
+        worker.remove(vec![first]);
+        health.fail("a commit failed");
+        worker.remove(vec![second]);
+        let left = blobs.list().unwrap();
+        fs::remove_dir_all(folder).unwrap();
+        assert_eq!(left, [second]);
+    }
 }

@@ -13,7 +13,7 @@ use rusqlite::Connection;
 
 use crate::config::SqliteConfig;
 use crate::error::{Failure, is_full, sqlite};
-use crate::faults::Faults;
+use crate::faults::Fault;
 use crate::health::Health;
 use crate::request::{Request, copied};
 use crate::state::Answered;
@@ -46,7 +46,6 @@ pub(crate) struct Writer {
     pub(crate) frames: Arc<AtomicU32>,
     /// The number of jobs, for those who ask.
     pub(crate) pending: Arc<AtomicU64>,
-    pub(crate) faults: Arc<Faults>,
     /// Whether there may be records to purge.
     pub(crate) has_excess: bool,
     /// When more is purged if nobody waits then.
@@ -197,7 +196,11 @@ impl Writer {
 
     /// Commits; when it returns, all is on disk.
     fn commit(&mut self) -> Result<(), Error> {
-        let committed = self.faults.commit().and_then(|()| self.try_execute("COMMIT"));
+        let faults = &self.health.faults;
+        let committed = faults
+            .sqlite(Fault::Commit)
+            .and_then(|()| self.try_execute("COMMIT"))
+            .and_then(|()| faults.sqlite(Fault::Written));
         if let Err(error) = committed {
             // Out of room, nothing has happened. After anything else nobody knows what the disk holds.
             if !is_full(&error) {
@@ -206,7 +209,8 @@ impl Writer {
             return Err(sqlite(&error));
         }
         if let Some(answered) = &mut self.answered
-            && let Err(error) = answered.note(self.frames.load(Relaxed))
+            && let Err(error) =
+                faults.file(Fault::Answered).and_then(|()| answered.note(self.frames.load(Relaxed)))
         {
             self.health.fail(&format!("how far the log was answered could not be noted: {error}"));
         }
