@@ -9,7 +9,7 @@ use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -75,6 +75,8 @@ struct Inner {
     pins: Mutex<Pins>,
     /// Numbers the names under which files are written.
     next: AtomicU64,
+    /// How many files have, or are about to have, a name that may not be on disk yet.
+    unsynced: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -141,7 +143,13 @@ impl Blobs {
             }
             _ => {}
         }
-        let inner = Inner { folder, health, pins: Mutex::default(), next: AtomicU64::new(0) };
+        let inner = Inner {
+            folder,
+            health,
+            pins: Mutex::default(),
+            next: AtomicU64::new(0),
+            unsynced: AtomicU64::new(0),
+        };
         let blobs = Self(Arc::new(inner));
         for name in blobs.names()? {
             if name.starts_with(UNFINISHED) {
@@ -149,6 +157,8 @@ impl Blobs {
                 fs::remove_file(&path).map_err(|error| file("remove", &path, error))?;
             }
         }
+        // It may have ended between giving a file its name and syncing that.
+        blobs.sync_names()?;
         Ok(blobs)
     }
 
@@ -164,6 +174,10 @@ impl Blobs {
         let pin = Pin { digest, blobs: self.clone() };
         let path = self.path(digest);
         if fs::read(&path).is_ok_and(|found| found == bytes) {
+            // Who has written it may not have come to that.
+            if self.0.unsynced.load(SeqCst) > 0 {
+                self.sync_names()?;
+            }
             return Ok(pin);
         }
         let number = self.0.next.fetch_add(1, Relaxed);
@@ -180,8 +194,12 @@ impl Blobs {
         out.write_all(bytes).map_err(|error| file("write", unfinished, error))?;
         let faults = &self.0.health.faults;
         faults.sync(Fault::Blob, &out).map_err(|error| self.unsynced(unfinished, error))?;
+        self.0.unsynced.fetch_add(1, SeqCst);
         fs::rename(unfinished, path).map_err(|error| file("rename to", path, error))?;
-        self.sync_names()
+        // A name that was not synced is counted for good, so that who finds it makes sure.
+        self.sync_names()?;
+        self.0.unsynced.fetch_sub(1, SeqCst);
+        Ok(())
     }
 
     /// Makes sure that the names of all files are on disk.
@@ -263,4 +281,41 @@ impl Blobs {
 pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     // Windows has no such call, and needs none.
     if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::sync::Arc;
+
+    use super::{Blobs, Health};
+    use crate::faults::Fault;
+
+    /// What Unix says of a disk that is full.
+    const ENOSPC: i32 = 28;
+
+    #[test]
+    fn a_file_that_is_there_is_relied_on_once_its_name_is_on_disk() {
+        let folder = std::env::temp_dir().join(format!("faas-store-blobs-{}", std::process::id()));
+        let health = Arc::new(Health::default());
+        let open = || Blobs::open(folder.clone(), Arc::clone(&health));
+        let without_room = |what: &dyn Fn() -> bool| {
+            health.faults.fail_next(Fault::Names, ENOSPC);
+            !what()
+        };
+        let blobs = open().unwrap();
+        for _ in 0..2 {
+            assert!(
+                without_room(&|| blobs.put(b"one").is_ok()),
+                "by whom it was written, and who has found it"
+            );
+        }
+        blobs.put(b"one").unwrap();
+        drop(blobs);
+        assert!(without_room(&|| open().is_ok()), "of an earlier process");
+        let blobs = open().unwrap();
+        // Nothing is left to be synced.
+        assert!(!without_room(&|| blobs.put(b"one").is_ok()));
+        fs::remove_dir_all(folder).unwrap();
+    }
 }
