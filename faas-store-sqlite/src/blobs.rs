@@ -191,11 +191,12 @@ impl Blobs {
 
     fn write(&self, unfinished: &Path, path: &Path, bytes: &[u8]) -> Result<(), Error> {
         let mut out = File::create(unfinished).map_err(|error| file("make", unfinished, error))?;
-        out.write_all(bytes).map_err(|error| file("write", unfinished, error))?;
         let faults = &self.0.health.faults;
-        faults.sync(Fault::Blob, &out).map_err(|error| self.unsynced(unfinished, error))?;
+        let written = faults.file(Fault::Write).and_then(|()| out.write_all(bytes));
+        written.map_err(|error| self.failed("write", unfinished, error))?;
+        faults.sync(Fault::Blob, &out).map_err(|error| self.failed("sync", unfinished, error))?;
         self.0.unsynced.fetch_add(1, SeqCst);
-        fs::rename(unfinished, path).map_err(|error| file("rename to", path, error))?;
+        fs::rename(unfinished, path).map_err(|error| self.failed("rename to", path, error))?;
         // A name that was not synced is counted for good, so that who finds it makes sure.
         self.sync_names()?;
         self.0.unsynced.fetch_sub(1, SeqCst);
@@ -206,15 +207,17 @@ impl Blobs {
     fn sync_names(&self) -> Result<(), Error> {
         let Inner { folder, health, .. } = &*self.0;
         let synced = health.faults.file(Fault::Names).and_then(|()| sync_folder(folder));
-        synced.map_err(|error| self.unsynced(folder, error))
+        synced.map_err(|error| self.failed("sync", folder, error))
     }
 
-    /// A sync that failed for want of room may be tried again with another file; any other ends all writing.
-    fn unsynced(&self, path: &Path, error: io::Error) -> Error {
-        if !matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
-            self.0.health.fail(&format!("{} could not be synced: {error}", path.display()));
+    /// What failed for want of room may be tried again with another file; anything else ends all writing.
+    fn failed(&self, what: &str, path: &Path, error: io::Error) -> Error {
+        let is_full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+        let error = file(what, path, error);
+        if !is_full {
+            self.0.health.fail(&format!("it {}", error.message()));
         }
-        file("sync", path, error)
+        error
     }
 
     /// The bytes of that digest.

@@ -63,6 +63,11 @@ pub(crate) fn is_full(error: &rusqlite::Error) -> bool {
         || error.sqlite_extended_error_code() == Some(SQLITE_IOERR_SHMSIZE)
 }
 
+/// Whether the disk has failed, rather than been full.
+pub(crate) fn is_io(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) && !is_full(error)
+}
+
 pub(crate) fn full(what: &str) -> Error {
     let text = format!("the disk is full: {what} cannot grow, and nothing of this call was written");
     Error::new(ErrorKind::Unavailable, text)

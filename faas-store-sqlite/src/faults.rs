@@ -10,10 +10,14 @@ use std::sync::atomic::{AtomicI32, Ordering::SeqCst};
 #[non_exhaustive]
 #[cfg_attr(not(feature = "faults"), expect(unreachable_pub, reason = "tests alone name it"))]
 pub enum Fault {
+    /// The start of a transaction.
+    Begin,
     /// A commit, of which nothing is written.
     Commit,
     /// A commit, of which all is written.
     Written,
+    /// Writing a file in `blobs/`.
+    Write,
     /// The sync of a file in `blobs/`.
     Blob,
     /// The sync of the names in `blobs/`.
@@ -29,7 +33,7 @@ pub enum Fault {
 pub(crate) struct Faults {
     /// A code by the number of what is to fail with it; 0 is none.
     #[cfg(feature = "faults")]
-    codes: [AtomicI32; 6],
+    codes: [AtomicI32; 8],
 }
 
 impl Faults {

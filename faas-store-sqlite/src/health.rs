@@ -6,8 +6,8 @@ use faas_core::{Error, ErrorKind};
 
 use crate::faults::Faults;
 
-/// A store writes until a sync fails: what the disk then holds is known to nobody, and a second sync that succeeds
-/// would prove nothing. So it never writes again, and says so.
+/// A store writes until the disk fails, above all a sync: what it then holds is known to nobody, and a second sync that
+/// succeeds would prove nothing. So the store never writes again, and says so.
 ///
 /// # Source
 /// Rebello et al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020.

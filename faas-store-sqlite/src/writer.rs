@@ -12,7 +12,7 @@ use faas_core::Error;
 use rusqlite::Connection;
 
 use crate::config::SqliteConfig;
-use crate::error::{Failure, is_full, sqlite};
+use crate::error::{Failure, is_full, is_io, sqlite};
 use crate::faults::Fault;
 use crate::health::Health;
 use crate::request::{Request, copied};
@@ -116,6 +116,7 @@ impl Writer {
     fn begin(&mut self) -> Result<(), Error> {
         self.memory.tally.begin();
         self.memory.freed.clear();
+        self.health.faults.sqlite(Fault::Begin).map_err(|error| self.failed(&error))?;
         self.execute("BEGIN IMMEDIATE")
     }
 
@@ -150,12 +151,13 @@ impl Writer {
         }
         let Self { connection, memory, config, .. } = self;
         let mut txn = Txn { connection, memory, config };
-        if requests.iter().all(|request| request.run(&mut txn).is_ok()) {
+        let Some(refused) = requests.iter().find_map(|request| request.run(&mut txn).err()) else {
             return Ok(true);
-        }
-        if !self.connection.is_autocommit() {
+        };
+        if !self.is_given_up(&refused) {
             self.execute("ROLLBACK")?;
         }
+        self.health.check()?;
         self.memory.roll_back(start);
         self.begin().map(|()| false)
     }
@@ -171,7 +173,7 @@ impl Writer {
         let Err(refused) = met else {
             return if is_alone { Ok(()) } else { self.execute("RELEASE request") };
         };
-        if self.connection.is_autocommit() {
+        if self.is_given_up(&refused) {
             return Err(refused);
         }
         self.memory.roll_back(before);
@@ -181,6 +183,16 @@ impl Writer {
         }
         self.execute("ROLLBACK TO request")?;
         self.execute("RELEASE request")
+    }
+
+    /// Whether SQLite has rolled the transaction back by itself for the error of a request. It does so where there is no
+    /// room, which the next one may have, and where the disk fails, after which nobody knows what it holds.
+    fn is_given_up(&self, error: &Error) -> bool {
+        let is_given_up = self.connection.is_autocommit();
+        if is_given_up && !error.is_temporary() {
+            self.health.fail(&format!("a transaction was given up: {}", error.message()));
+        }
+        is_given_up
     }
 
     /// Makes sure that nothing is left of a transaction, and tells why.
@@ -231,7 +243,7 @@ impl Writer {
         let Self { connection, memory, config, .. } = self;
         match (Txn { connection, memory, config }).purge(most) {
             Ok(has_excess) => self.has_excess = has_excess,
-            Err(Failure::Sqlite(error)) => return Err(sqlite(&error)),
+            Err(Failure::Sqlite(error)) => return Err(self.failed(&error)),
             // A record that cannot be read cannot be purged. Nobody who writes is to blame.
             Err(Failure::Refused(error)) => {
                 tracing::error!(%error, "records are not purged");
@@ -259,7 +271,15 @@ impl Writer {
     }
 
     fn execute(&self, sql: &str) -> Result<(), Error> {
-        self.try_execute(sql).map_err(|error| sqlite(&error))
+        self.try_execute(sql).map_err(|error| self.failed(&error))
+    }
+
+    /// The error of a statement. None is written any more once the disk fails.
+    fn failed(&self, error: &rusqlite::Error) -> Error {
+        if is_io(error) {
+            self.health.fail(&format!("a statement failed: {error}"));
+        }
+        sqlite(error)
     }
 
     fn try_execute(&self, sql: &str) -> rusqlite::Result<()> {

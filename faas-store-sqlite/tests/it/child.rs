@@ -5,16 +5,21 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use faas_core::store::{FollowUp, Store};
+use faas_core::store::{FollowUp, Job, Store};
+use faas_core::{Error, Payload};
+use faas_store_sqlite::SqliteStore;
 
-use crate::made::{open, record};
+use crate::made::{job, keep, open, record};
 
 /// What a child is to do, and where.
 const TASK: &str = "FAAS_TEST_STORE_TASK";
 const PLACE: &str = "FAAS_TEST_STORE_PLACE";
 
 fn start(task: &str, place: &Path) -> Child {
-    let mut command = Command::new(env::current_exe().unwrap());
+    start_by(Command::new(env::current_exe().unwrap()), task, place)
+}
+
+fn start_by(mut command: Command, task: &str, place: &Path) -> Child {
     command.args(["--exact", "child::does_what_it_is_told", "--nocapture"]);
     command.env(TASK, task).env(PLACE, place).stdout(Stdio::piped()).stdin(Stdio::piped());
     command.spawn().unwrap()
@@ -26,15 +31,21 @@ fn does_what_it_is_told() {
     let (Ok(task), Some(place)) = (env::var(TASK), env::var_os(PLACE)) else { return };
     let place = PathBuf::from(place);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let store = open(&place).unwrap();
     let say = |text: String| writeln!(std::io::stdout(), "CHILD {text}").unwrap();
     match &*task {
         "hold" => {
+            let _store = open(&place).unwrap();
             say("holds".to_owned());
             // Until the parent goes on or is gone.
             let _ = std::io::stdin().read_line(&mut String::new());
         }
+        "write too much" => {
+            for error in runtime.block_on(write_too_much(&place)) {
+                say(error.to_string());
+            }
+        }
         _ => runtime.block_on(async {
+            let store = open(&place).unwrap();
             for number in 0.. {
                 store.append(record(number), FollowUp::default()).await.unwrap();
                 say(number.to_string());
@@ -82,4 +93,32 @@ pub(crate) fn append_until_killed(place: &Path) -> Vec<u64> {
     // What it had said until then counts too, but for a line that it did not end.
     answered.extend(lines.filter_map(|line| line.parse::<u64>().ok()).filter(|number| *number < 100));
     answered
+}
+
+/// How long a child's files may become, in blocks of 512 bytes: less than what it writes.
+const BLOCKS: u32 = 20 << 11;
+
+/// More than SQLite keeps in memory until a commit, so that it writes within a statement.
+async fn write_too_much(place: &Path) -> [Error; 2] {
+    let store = SqliteStore::builder(place).inline_bytes(2 << 20).open().unwrap();
+    keep(&store, 0..5).await;
+    let large = |number| {
+        let text = "x".repeat(1 << 20);
+        let payload = Payload::from_value(&serde_json::json!({ "text": text })).unwrap();
+        Job { payload, ..job(number) }
+    };
+    let many = store.accept((100..160).map(large).collect()).await.unwrap_err();
+    [many, store.append(record(5), FollowUp::default()).await.unwrap_err()]
+}
+
+/// Has a child write more than its files may hold, so that SQLite's writes fail, and tells its errors.
+pub(crate) fn write_too_much_and_fail(place: &Path) -> Vec<String> {
+    let mut command = Command::new("sh");
+    // Without the trap the signal would end it before it is told.
+    let script = format!("trap '' XFSZ; ulimit -f {BLOCKS}; exec \"$@\"");
+    command.args(["-c", &script, "sh"]).arg(env::current_exe().unwrap());
+    let mut child = start_by(command, "write too much", place);
+    let errors = said(&mut child).collect();
+    assert!(child.wait().unwrap().success());
+    errors
 }

@@ -3,8 +3,9 @@
 use faas_core::ErrorKind;
 use faas_core::store::{FollowUp, Store};
 use faas_store_sqlite::{Durability, Fault, SqliteStore};
-use rusqlite::ffi::{SQLITE_FULL, SQLITE_IOERR_FSYNC};
+use rusqlite::ffi::{SQLITE_FULL, SQLITE_IOERR, SQLITE_IOERR_FSYNC};
 
+use crate::child::write_too_much_and_fail;
 use crate::made::{Folder, files, id, job, keep, numbers, record, until};
 
 /// What Unix says of a disk that fails, and of one that is full.
@@ -37,6 +38,26 @@ async fn a_sync_that_failed_ends_all_writing_and_reading_goes_on() {
     let store = folder.open();
     assert_eq!(numbers(&store).await, [0, 1, 2, 3, 4]);
     keep(&store, [5]).await;
+}
+
+#[tokio::test]
+async fn a_transaction_that_cannot_begin_for_the_disk_ends_all_writing() {
+    let folder = Folder::new();
+    let store = folder.open();
+    keep(&store, 0..5).await;
+    store.fail_next(Fault::Begin, SQLITE_FULL);
+    let error = store.append(record(5), FollowUp::default()).await.unwrap_err();
+    assert!(error.is_temporary(), "{error}");
+    store.fail_next(Fault::Begin, SQLITE_IOERR);
+    for _ in 0..2 {
+        let error = store.append(record(5), FollowUp::default()).await.unwrap_err();
+        assert_eq!((error.kind(), error.is_temporary()), (ErrorKind::Unavailable, false));
+    }
+    let error = store.accept(vec![job(9)]).await.unwrap_err();
+    assert!(error.message().contains("writes no more, since a statement failed"), "{error}");
+    assert_eq!(numbers(&store).await, [0, 1, 2, 3, 4]);
+    drop(store);
+    keep(&folder.open(), [5]).await;
 }
 
 #[tokio::test]
@@ -77,8 +98,10 @@ async fn a_commit_that_failed_once_it_was_written_may_be_there_at_the_next_start
 }
 
 #[tokio::test]
-async fn a_file_or_a_name_that_is_not_synced_ends_all_writing() {
-    for fault in [Fault::Blob, Fault::Names] {
+async fn a_file_or_a_name_that_cannot_be_written_or_synced_ends_all_writing() {
+    for (fault, what) in
+        [(Fault::Write, "cannot write"), (Fault::Blob, "cannot sync"), (Fault::Names, "cannot sync")]
+    {
         let folder = Folder::new();
         let store = folder.open();
         keep(&store, [1]).await;
@@ -87,13 +110,13 @@ async fn a_file_or_a_name_that_is_not_synced_ends_all_writing() {
         // Its payload would be a file.
         let error = store.accept(vec![job(3)]).await.unwrap_err();
         assert_eq!((error.kind(), error.is_temporary()), (ErrorKind::Unavailable, false), "{fault:?}");
-        assert!(error.message().contains("cannot sync"), "{error}");
+        assert!(error.message().contains(what), "{error}");
         for error in [
             store.accept(vec![job(6)]).await.unwrap_err(),
             store.append(record(2), FollowUp::default()).await.unwrap_err(),
         ] {
             assert!(error.message().contains("writes no more, since") && !error.is_temporary(), "{error}");
-            assert!(error.message().contains("could not be synced"), "{error}");
+            assert!(error.message().contains(what), "{error}");
         }
         assert_eq!(numbers(&store).await, [1]);
         drop(store);
@@ -109,8 +132,8 @@ async fn a_file_or_a_name_that_is_not_synced_ends_all_writing() {
 async fn a_file_without_room_is_refused_and_can_be_written_again() {
     let folder = Folder::new();
     let store = folder.open();
-    // After the second, the file is there with a name that may not be on disk.
-    for fault in [Fault::Blob, Fault::Names, Fault::Names] {
+    // After the last but one, the file is there with a name that may not be on disk.
+    for fault in [Fault::Write, Fault::Blob, Fault::Names, Fault::Names] {
         store.fail_next(fault, ENOSPC);
         let error = store.accept(vec![job(3)]).await.unwrap_err();
         assert_eq!((error.kind(), error.is_temporary()), (ErrorKind::Unavailable, true), "{fault:?}");
@@ -171,4 +194,18 @@ async fn commits_are_synced_unless_the_durability_is_normal() {
         let store = SqliteStore::builder(folder.path()).durability(durability).open().unwrap();
         assert_eq!(store.synchronous().await.unwrap(), synchronous, "{durability:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_that_fails_within_a_statement_ends_all_writing() {
+    let folder = Folder::new();
+    let errors = write_too_much_and_fail(&folder.path());
+    assert_eq!(errors.len(), 2);
+    assert!(errors[0].contains("the database failed: disk I/O error"), "{errors:?}");
+    assert!(errors[1].contains("writes no more, since a transaction was given up"), "{errors:?}");
+    let store = folder.open();
+    assert_eq!(numbers(&store).await, [0, 1, 2, 3, 4]);
+    assert_eq!(store.pending().await.unwrap(), 0);
+    store.check().await.unwrap();
+    keep(&store, [5]).await;
 }
