@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use faas_core::Error;
 use rusqlite::{Connection, OptionalExtension};
@@ -79,6 +79,7 @@ impl Tender {
             health: Arc::clone(&health),
             progress: Arc::clone(&progress),
             pinned: Vec::new(),
+            due: Instant::now() + NORMAL,
         };
         let name = "faas-store-tender".to_owned();
         let thread = std::thread::Builder::new().name(name).spawn(move || worker.work(&received))?;
@@ -149,6 +150,8 @@ struct Worker {
     progress: Arc<Progress>,
     /// Files that were to be removed while somebody had pinned them.
     pinned: Vec<Digest>,
+    /// When the log is moved where writes are answered before they are on disk.
+    due: Instant,
 }
 
 impl Worker {
@@ -169,19 +172,22 @@ impl Worker {
         self.remove(Vec::new());
     }
 
-    fn next(&self, chores: &Receiver<Chore>) -> Option<Chore> {
+    fn next(&mut self, chores: &Receiver<Chore>) -> Option<Chore> {
         if self.durability == Durability::Full {
             return chores.recv().ok();
         }
         loop {
-            match chores.recv_timeout(NORMAL) {
+            // However many chores there are.
+            if self.due <= Instant::now() {
+                if self.frames.load(Relaxed) != self.progress.moved.load(Relaxed) {
+                    self.checkpoint();
+                }
+                self.due = Instant::now() + NORMAL;
+            }
+            match chores.recv_timeout(self.due.saturating_duration_since(Instant::now())) {
                 Ok(chore) => return Some(chore),
                 Err(RecvTimeoutError::Disconnected) => return None,
-                Err(RecvTimeoutError::Timeout) => {
-                    if self.frames.load(Relaxed) != self.progress.moved.load(Relaxed) {
-                        self.checkpoint();
-                    }
-                }
+                Err(RecvTimeoutError::Timeout) => {}
             }
         }
     }
@@ -221,7 +227,7 @@ mod tests {
 
     use rusqlite::Connection;
 
-    use super::{Durability, Health, Worker};
+    use super::{Durability, Health, Instant, Worker};
     use crate::blobs::Blobs;
 
     #[test]
@@ -239,6 +245,7 @@ mod tests {
             health: Arc::clone(&health),
             progress: Arc::default(),
             pinned: Vec::new(),
+            due: Instant::now(),
         };
         let [first, second] = [b"first", b"other"].map(|bytes| blobs.put(bytes).unwrap().digest());
         worker.remove(vec![first]);

@@ -1,6 +1,7 @@
 //! What was answered is there after a close, and after a kill.
 
 use std::fs;
+use std::time::Duration;
 
 use faas_core::ErrorKind;
 use faas_core::store::{ActivationQuery, Expect, FollowUp, JobState, Store};
@@ -113,6 +114,30 @@ async fn normal_durability_moves_the_log_to_the_database_within_seconds() {
         copy.query_row("SELECT count(*) FROM activations", [], |row| row.get(0)) == Ok(20)
     })
     .await;
+}
+
+#[tokio::test]
+async fn normal_durability_moves_the_log_to_the_database_however_many_files_go() {
+    let folder = Folder::new();
+    let store = SqliteStore::builder(folder.path()).durability(Durability::Normal).max_records(1);
+    let store = store.inline_bytes(16).open().unwrap();
+    let is_moved = || {
+        // The database alone: files come and go.
+        let copy = folder.join("copy.db");
+        fs::copy(folder.path().join("store.db"), &copy).unwrap();
+        let copy = rusqlite::Connection::open(copy).unwrap();
+        let count = copy.query_row("SELECT count(*) FROM activations", [], |row| row.get::<_, i64>(0));
+        count.is_ok_and(|count| count > 0)
+    };
+    // Each record has the files of the one before removed. All of them are too few for the length of the log to count.
+    for number in 0..200 {
+        keep(&store, [number]).await;
+        if is_moved() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("the log is not moved");
 }
 
 #[tokio::test]
