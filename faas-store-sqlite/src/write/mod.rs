@@ -53,6 +53,8 @@ pub(crate) struct NewJob {
     pub(crate) accepted: Timestamp,
     pub(crate) not_before: Timestamp,
     pub(crate) key: Option<IdempotencyKey>,
+    /// Whether it follows from another activation.
+    pub(crate) follows: bool,
     pub(crate) sealed: Sealed,
 }
 
@@ -65,6 +67,7 @@ impl NewJob {
             accepted: job.accepted,
             not_before: job.not_before,
             key: job.key.clone(),
+            follows: job.cause.is_some(),
             sealed,
         })
     }

@@ -20,7 +20,8 @@ mod retention;
 
 mod conformance {
     use faas_store_sqlite::SqliteStore;
-    use faas_testkit::{store_conformance, store_suite::StoreSubject};
+    use faas_testkit::store_conformance;
+    use faas_testkit::store_suite::{MAX_JOBS, StoreSubject};
 
     use crate::made::Folder;
 
@@ -28,8 +29,9 @@ mod conformance {
         StoreSubject::new("sqlite", || async {
             // Each test has a thread of its own, and the folder goes with that, after the store.
             thread_local! { static FOLDER: Folder = Folder::new(); }
-            SqliteStore::builder(FOLDER.with(Folder::path)).inline_bytes(64).open().unwrap()
+            let builder = SqliteStore::builder(FOLDER.with(Folder::path)).max_jobs(MAX_JOBS as u64);
+            builder.inline_bytes(64).open().unwrap()
         }),
-        ran = 78
+        ran = 79
     );
 }

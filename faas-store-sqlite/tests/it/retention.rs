@@ -130,6 +130,8 @@ async fn the_queue_is_bounded_but_for_what_follows() {
     assert_eq!((error.kind(), store.activation(id(8)).await.unwrap()), (ErrorKind::Overloaded, None));
     assert!(store.job(id(5)).await.unwrap().is_none());
     store.append(event(8), FollowUp::default()).await.unwrap();
+    store.begin(Job { cause: Some(id(2)), ..job(5) }, false).await.unwrap();
+    assert_eq!(store.pending().await.unwrap(), 5);
 }
 
 #[tokio::test]

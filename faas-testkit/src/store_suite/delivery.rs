@@ -5,6 +5,7 @@ use std::sync::Arc;
 use faas_core::store::{Claim, Claimed, FollowUp, IdempotencyKey, Job, JobState, JobStatus, Store};
 use faas_core::{Activation, ErrorKind, Namespace, Timestamp};
 
+use super::MAX_JOBS;
 use super::made::{at, attempt, dead_letters, found, id, job, keep, number, record, refused, status};
 
 /// A job that its caller runs is claimed or started at once, and nobody else is given it.
@@ -33,6 +34,28 @@ pub async fn a_known_job_is_not_begun(store: Arc<dyn Store>) {
         assert!(error.to_string().contains(&id(known).to_string()), "the error names the id: {error}");
     }
     assert_eq!(store.job(id(1)).await.unwrap(), status(job(1), JobState::Accepted, 0));
+}
+
+/// A full queue takes what follows from accepted work, so that this can end, and refuses the rest until there is room:
+/// that is `Overloaded`, and temporary.
+pub async fn a_full_queue_refuses_new_work_and_takes_what_follows(store: Arc<dyn Store>) {
+    let full = MAX_JOBS as u64;
+    store.accept((1..=full).map(job).collect()).await.unwrap();
+    let error = store.accept(vec![job(full + 1)]).await.unwrap_err();
+    assert_eq!((error.kind(), error.is_temporary()), (ErrorKind::Overloaded, true));
+    assert_eq!(refused(store.begin(job(full + 1), true).await), Some(ErrorKind::Overloaded));
+    assert_eq!(store.pending().await.unwrap(), full);
+    let step = Job { cause: Some(id(1)), ..job(full + 1) };
+    let step = store.begin(step, true).await.unwrap();
+    store.append(record(full + 2).into(), vec![job(full + 3)].into()).await.unwrap();
+    assert_eq!(store.pending().await.unwrap(), full + 2);
+    store.finish(step, record(full + 1).into(), FollowUp::default()).await.unwrap();
+    assert_eq!(refused(store.accept(vec![job(full + 4)]).await), Some(ErrorKind::Overloaded));
+    for number in [1, 2] {
+        let claim = store.claim(id(number)).await.unwrap();
+        store.finish(claim, record(number).into(), FollowUp::default()).await.unwrap();
+    }
+    store.accept(vec![job(full + 4)]).await.unwrap();
 }
 
 /// Taking over puts claimed jobs back, and started ones as lost; what was fenced off stays so.

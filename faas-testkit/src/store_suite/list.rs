@@ -77,6 +77,7 @@ macro_rules! store_behaviours {
             delivery {
                 begin_accepts_claims_and_starts,
                 a_known_job_is_not_begun,
+                a_full_queue_refuses_new_work_and_takes_what_follows,
                 take_over_ends_every_claim,
                 a_lost_job_is_claimed_with_its_past,
                 a_lost_job_that_is_only_claimed_stays_lost,

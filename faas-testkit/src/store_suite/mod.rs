@@ -28,6 +28,10 @@ use crate::transcript::Transcript;
 /// The name of this suite in lines and paths of transcripts.
 pub const SUITE: &str = "store";
 
+/// How many jobs the queue of a store accepts that the suite is run on. Arbitrary: more than any behaviour needs that is
+/// not about this bound, and few enough to fill it.
+pub const MAX_JOBS: usize = 1_500;
+
 /// One behaviour of the suite.
 #[derive(Clone, Copy)]
 pub struct Behaviour {
@@ -66,12 +70,13 @@ pub struct StoreSubject {
 }
 
 impl StoreSubject {
-    /// A subject whose stores are what `make` makes, each empty and apart from all others.
+    /// A subject whose stores are what `make` makes, each empty, apart from all others, and with room for
+    /// [`MAX_JOBS`] jobs.
     ///
     /// ```
     /// use faas_core::store::MemoryStore;
-    /// use faas_testkit::store_suite::StoreSubject;
-    /// let subject = StoreSubject::new("memory", || async { MemoryStore::new() });
+    /// use faas_testkit::store_suite::{MAX_JOBS, StoreSubject};
+    /// let subject = StoreSubject::new("memory", || async { MemoryStore::new().with_max_jobs(MAX_JOBS) });
     /// assert_eq!(subject.name(), "memory");
     /// ```
     pub fn new<S, Made>(name: &'static str, make: impl Fn() -> Made + Send + Sync + 'static) -> Self
@@ -117,9 +122,13 @@ pub fn check(subject: &StoreSubject, name: &str) {
 ///
 /// ```
 /// use faas_core::store::MemoryStore;
-/// use faas_testkit::{store_conformance, store_suite::StoreSubject};
+/// use faas_testkit::store_conformance;
+/// use faas_testkit::store_suite::{MAX_JOBS, StoreSubject};
 ///
-/// store_conformance!(StoreSubject::new("memory", || async { MemoryStore::new() }), ran = 78);
+/// store_conformance!(
+///     StoreSubject::new("memory", || async { MemoryStore::new().with_max_jobs(MAX_JOBS) }),
+///     ran = 79
+/// );
 /// # fn main() {}
 /// ```
 #[macro_export]
