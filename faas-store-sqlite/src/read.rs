@@ -65,23 +65,13 @@ impl Reader<'_> {
     }
 
     pub(crate) fn next_due(&self) -> Result<Option<Timestamp>, Failure> {
-        // One step for each namespace that has jobs, however many these are.
-        let sql = "WITH RECURSIVE turns (turn) AS (
-                SELECT min(turn) FROM jobs INDEXED BY jobs_turn WHERE phase > 0 AND phase = 2
-                UNION ALL SELECT (
-                    SELECT min(turn) FROM jobs INDEXED BY jobs_turn
-                    WHERE phase > 0 AND phase = 2 AND turn > turns.turn
-                ) FROM turns WHERE turn IS NOT NULL
-            )
-            SELECT min(due) FROM (
-                SELECT (
-                    SELECT min(due) FROM jobs INDEXED BY jobs_turn
-                    WHERE phase > 0 AND phase = 2 AND turn = turns.turn
-                ) AS due FROM turns WHERE turn IS NOT NULL
-                UNION ALL SELECT min(due) FROM jobs INDEXED BY jobs_turn
-                WHERE phase > 0 AND phase = 1 AND turn = 0
-            )";
-        Ok(self.find(sql, [], |row| Ok(row.get::<_, Option<i64>>(0)?))?.flatten().map(timestamp))
+        let sql = "SELECT 1 FROM jobs INDEXED BY jobs_turn WHERE phase > 0 AND phase = 2 LIMIT 1";
+        if self.find(sql, [], |_| Ok(()))?.is_some() {
+            return Ok(Some(Timestamp::default()));
+        }
+        let sql = "SELECT due FROM jobs INDEXED BY jobs_turn WHERE phase > 0 AND phase = 1 AND turn = 0 \
+                   ORDER BY due LIMIT 1";
+        Ok(self.find(sql, [], |row| Ok(row.get(0)?))?.map(timestamp))
     }
 
     pub(crate) fn job(&self, id: ActivationId) -> Result<Option<JobStatus>, Failure> {

@@ -144,10 +144,12 @@ pub struct Entity {
 /// - `claim` gives the next attempt number. A job that is claimed or started can be claimed again (its owner
 ///   is lost); the earlier claim is then fenced off: its `start`, `retry` and `finish` are `Conflict`. A job that was
 ///   started or lost counts as started under its new claim, so that an owner who is lost in turn hides no attempt.
-/// - `claim_next` gives jobs whose time has come, only those that nobody has claimed. Namespaces take turns, one job
-///   each; within a namespace they come by `not_before`, then `accepted`, then id.
-/// - `next_due` is when the first job that nobody has claimed may run, whether that is over or to come.
-/// - `take_over` ends every claim. A job that was claimed waits again; one that was started waits as
+/// - `claim_next` gives jobs that nobody has claimed: those that were accepted to run at once, whatever `now` is, since
+///   the clock may have been set back, and those whose time has come. Namespaces take turns, one job each; within a
+///   namespace they come by `not_before`, then `accepted`, then id.
+/// - `next_due` is when the first job that nobody has claimed may run, whether that is over or to come; the earliest
+///   of all times where one may at once.
+/// - `take_over` ends every claim, so that the jobs may be claimed at once. One that was started waits as
 ///   [`Lost`](JobState::Lost), and whoever claims it next is told.
 /// - `start` may be repeated by whoever holds the claim; what it tells of earlier attempts is kept for the next
 ///   claim, as is what `retry` tells.
@@ -157,7 +159,8 @@ pub struct Entity {
 /// - Follow-up jobs are taken even when the queue is full: what was accepted can always finish. Those of an event from
 ///   outside are new work, and are refused with its record.
 /// - Who sees a follow-up job sees the record too.
-/// - `retry` puts the job back with a time before which it is not claimed, and ends the claim.
+/// - `retry` puts the job back with a time before which it is not claimed, and ends the claim. Put back to when it was
+///   accepted, it may be claimed at once.
 /// - `dead_letter` is `finish` that keeps the job and its record to be looked at. `redrive` accepts a new job in
 ///   place of a dead letter, in one step.
 ///
@@ -248,13 +251,14 @@ pub trait Store: Send + Sync + 'static {
     /// `NotFound` when it is finished or was never accepted.
     async fn claim(&self, id: ActivationId) -> Result<Claim, Error>;
 
-    /// Claims up to `limit` jobs whose time has come at `now`.
+    /// Claims up to `limit` jobs that may run at `now`.
     ///
     /// # Errors
     /// `Unavailable`.
     async fn claim_next(&self, now: Timestamp, limit: usize) -> Result<Vec<Claimed>, Error>;
 
-    /// When the first job that nobody has claimed may run; `None` when there is none.
+    /// When the first job that nobody has claimed may run, the earliest of all times if at once; `None` when there is
+    /// none.
     ///
     /// # Errors
     /// `Unavailable`.

@@ -1,9 +1,9 @@
 //! Work that is to run later.
 
 use faas_core::scheduler::{Quota, SchedulerConfig};
-use faas_core::store::Store;
+use faas_core::store::{Job, Store, Work};
 use faas_core::trigger::Interval;
-use faas_core::{ErrorKind, Platform, RuleSpec, SubmitOptions};
+use faas_core::{ErrorKind, Payload, Platform, RuleSpec, SubmitOptions};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
@@ -56,6 +56,61 @@ fn work_that_fell_due_while_nothing_ran_runs_at_the_start() {
         app.activation(id).await.unwrap().into_result().unwrap();
         assert!(begun.elapsed() < millis(5) && world.starts(id) == [1]);
     });
+}
+
+const DAY: std::time::Duration = seconds(86_400);
+
+#[test]
+fn a_clock_that_was_set_back_between_two_lives_holds_up_no_backlog() {
+    let world = World::new();
+    let one_slot = |world: &World| world.slots(1).action(world.sleeper("sleep")).build();
+    let ids = world.live(async |world| {
+        let app = one_slot(&world).await.unwrap();
+        let mut ids = Vec::new();
+        for _ in 0..10 {
+            ids.push(app.submit("sleep", json!({ "ms": 60_000 })).await.unwrap());
+        }
+        ids
+    });
+    world.set_back(DAY);
+    world.live(async |world| {
+        let app = one_slot(&world).await.unwrap();
+        let begun = Instant::now();
+        for id in &ids {
+            assert_eq!(app.activation(*id).await.unwrap().id, *id);
+        }
+        assert!(begun.elapsed() < seconds(11 * 60), "{:?}", begun.elapsed());
+        app.drain().await;
+    });
+    assert!(ids[1..].iter().all(|id| world.starts(*id).len() == 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_set_back_within_a_life_holds_up_no_backlog() {
+    let world = World::new();
+    let app = start(&world).await;
+    sleep(millis(1)).await;
+    // What was accepted before the clock was set back is a day ahead of it.
+    let ahead = app.entropy().wall_clock().after(DAY);
+    let id = app.entropy().activation_id(ahead);
+    let job = Job {
+        id,
+        work: Work::Invoke("/guest/sleep".parse().unwrap()),
+        payload: Payload::empty(),
+        invoker: None,
+        cause: None,
+        rule: None,
+        depth: 0,
+        accepted: ahead,
+        not_before: ahead,
+        key: None,
+    };
+    world.disk.accept(vec![job]).await.unwrap();
+    let begun = Instant::now();
+    // The dispatcher looks again with whatever comes, such as this.
+    app.submit_with("sleep", (), SubmitOptions::new().run_after(millis(1))).await.unwrap();
+    app.activation(id).await.unwrap().into_result().unwrap();
+    assert!(begun.elapsed() < seconds(1), "{:?}", begun.elapsed());
 }
 
 #[tokio::test(start_paused = true)]

@@ -48,6 +48,12 @@ impl World {
         clock.0 = clock.0.after(time);
     }
 
+    /// Sets the clock back while no process runs.
+    pub(crate) fn set_back(&self, by: Duration) {
+        let mut clock = self.clock.lock().unwrap();
+        clock.0 = Timestamp::from_nanos(clock.0.nanos() - u64::try_from(by.as_nanos()).unwrap());
+    }
+
     /// A platform of this process.
     pub(crate) fn builder(&self) -> PlatformBuilder {
         self.builder_on(LocalBackend::new())

@@ -166,7 +166,7 @@ impl Txn<'_> {
         self.execute(sql, params![time(now), number(PROMOTED.max(limit))])?;
         let mut claimed = Vec::new();
         while claimed.len() < limit {
-            let Some((turn, id)) = self.next_turn(now)? else { break };
+            let Some((turn, id)) = self.next_turn()? else { break };
             self.memory.tally.last_turn = turn;
             let Some(before) = self.job(id)?.map(|found| found.standing) else { break };
             let claim = self.claim(id)?;
@@ -176,31 +176,18 @@ impl Txn<'_> {
         Ok(claimed)
     }
 
-    /// The first job that is due of the namespace whose turn it is, with the namespace.
+    /// The first job of the namespace whose turn it is, with the namespace.
     ///
-    /// Each step looks up one place in an index, however many jobs a namespace has. Only where the clock went back has a
-    /// namespace none that is due.
-    fn next_turn(&self, now: Timestamp) -> Result<Option<(i64, ActivationId)>, Failure> {
-        let next = "SELECT turn FROM jobs INDEXED BY jobs_turn \
-                    WHERE phase > 0 AND phase = 2 AND turn > ?1 ORDER BY turn LIMIT 1";
-        let first = "SELECT id FROM jobs INDEXED BY jobs_turn WHERE phase > 0 AND phase = 2 AND turn = ?1 AND due <= ?2 \
-                     ORDER BY due, accepted, id LIMIT 1";
-        let last = self.memory.tally.last_turn;
-        let (mut at, mut is_around) = (last, false);
-        loop {
-            match self.find(next, [at], |row| row.get::<_, i64>(0))? {
-                Some(turn) if is_around && turn > last => return Ok(None),
-                Some(turn) => {
-                    let due = params![turn, time(now)];
-                    if let Some(found) = self.find(first, due, |row| row.get::<_, Vec<u8>>(0))? {
-                        return Ok(Some((turn, rows::id(&found)?)));
-                    }
-                    at = turn;
-                }
-                None if is_around => return Ok(None),
-                None => (at, is_around) = (0, true),
-            }
+    /// Each step looks up one place in an index, however many namespaces there are and jobs they have.
+    fn next_turn(&self) -> Result<Option<(i64, ActivationId)>, Failure> {
+        let sql = "SELECT turn, id FROM jobs INDEXED BY jobs_turn WHERE phase > 0 AND phase = 2 AND turn > ?1 \
+                   ORDER BY turn, due, accepted, id LIMIT 1";
+        let read = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?));
+        let mut found = self.find(sql, [self.memory.tally.last_turn], read)?;
+        if found.is_none() {
+            found = self.find(sql, [0], read)?;
         }
+        found.map(|(turn, id)| Ok((turn, rows::id(&id)?))).transpose()
     }
 
     /// Ends all claims; tells how many there were.
@@ -242,7 +229,8 @@ impl Txn<'_> {
         standing.state = JobState::Accepted;
         standing.not_before = not_before;
         standing.earlier = earlier;
-        self.put_standing(claim.id, &standing, namespace, phase, WAITS)
+        let to = if not_before == standing.accepted { TAKES_TURNS } else { WAITS };
+        self.put_standing(claim.id, &standing, namespace, phase, to)
     }
 
     /// Ends a job with its record; keeps it as a dead letter if `bury` says so.

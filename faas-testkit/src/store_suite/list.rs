@@ -54,6 +54,7 @@ macro_rules! store_behaviours {
                 a_claim_that_was_never_given_is_a_conflict,
                 due_jobs_come_oldest_first,
                 a_job_waits_for_its_time,
+                a_job_without_delay_runs_whatever_the_clock_says,
                 due_jobs_are_given_once,
                 claim_next_keeps_to_its_limit,
                 a_claim_by_time_can_start_and_finish,

@@ -127,7 +127,7 @@ pub fn check(subject: &StoreSubject, name: &str) {
 ///
 /// store_conformance!(
 ///     StoreSubject::new("memory", || async { MemoryStore::new().with_max_jobs(MAX_JOBS) }),
-///     ran = 79
+///     ran = 80
 /// );
 /// # fn main() {}
 /// ```

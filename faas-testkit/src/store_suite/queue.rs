@@ -152,6 +152,27 @@ pub async fn a_job_waits_for_its_time(store: Arc<dyn Store>) {
     assert_eq!(claimed(&*store, 10, 10).await, [1]);
 }
 
+/// A job that was accepted to run at once may run even if the clock was set back since, also when it is put back as it
+/// came, or its owner is lost; one that is to run later may not.
+pub async fn a_job_without_delay_runs_whatever_the_clock_says(store: Arc<dyn Store>) {
+    const DAY: u64 = 86_400;
+    let later = Job { not_before: at(DAY + 9), ..job(DAY + 1) };
+    store.accept(vec![job(DAY), later]).await.unwrap();
+    assert!(store.next_due().await.unwrap().is_some_and(|due| due <= at(0)), "it may run at once");
+    let given = store.claim_next(at(0), 10).await.unwrap();
+    assert_eq!(given.iter().map(|claimed| number(claimed.job.id)).collect::<Vec<_>>(), [DAY]);
+    assert_eq!(store.next_due().await.unwrap(), Some(at(DAY + 9)));
+    store.retry(given[0].claim, at(DAY), Vec::new()).await.unwrap();
+    assert!(store.next_due().await.unwrap().is_some_and(|due| due <= at(0)), "it is as it came");
+    assert_eq!(claimed(&*store, 0, 10).await, [DAY]);
+    store.take_over().await.unwrap();
+    let again = store.claim_next(at(0), 10).await.unwrap().pop().unwrap();
+    assert_eq!(again.job, job(DAY));
+    store.retry(again.claim, at(5), Vec::new()).await.unwrap();
+    assert!(claimed(&*store, 4, 10).await.is_empty());
+    assert_eq!(claimed(&*store, 5, 10).await, [DAY]);
+}
+
 /// What is claimed or started is not given to anybody else.
 pub async fn due_jobs_are_given_once(store: Arc<dyn Store>) {
     store.accept((1..=4).map(job).collect()).await.unwrap();

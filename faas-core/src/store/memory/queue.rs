@@ -14,8 +14,10 @@ use crate::units::Timestamp;
 #[derive(Default)]
 pub(super) struct Queue {
     jobs: BTreeMap<ActivationId, JobStatus>,
-    /// The jobs that nobody has claimed, in the order in which they are claimed, by namespace. None is empty.
-    unclaimed: BTreeMap<Arc<str>, BTreeSet<Place>>,
+    /// The jobs that may be claimed at once, in the order in which they are, by namespace. None is empty.
+    ready: BTreeMap<Arc<str>, BTreeSet<Place>>,
+    /// The jobs that wait for their time.
+    delayed: BTreeSet<Place>,
     /// The namespace that had the last turn.
     last: Option<Arc<str>>,
     keys: BTreeMap<Arc<str>, (ActivationId, Timestamp)>,
@@ -64,7 +66,11 @@ impl Queue {
         for job in jobs {
             self.add_key(&job);
             let status = JobStatus { job, state: JobState::Accepted, attempt: 0, earlier: Vec::new() };
-            offer(&mut self.unclaimed, &status.job);
+            if status.job.not_before > status.job.accepted {
+                self.delayed.insert(place(&status.job));
+            } else {
+                offer(&mut self.ready, &status.job);
+            }
             self.jobs.insert(status.job.id, status);
         }
     }
@@ -94,17 +100,25 @@ impl Queue {
             let text = format!("no job {id} waits or runs");
             return Err(Error::new(ErrorKind::NotFound, text).with_context("activation", id));
         };
-        withdraw(&mut self.unclaimed, &status.job);
+        if !self.delayed.remove(&place(&status.job)) {
+            withdraw(&mut self.ready, &status.job);
+        }
         Ok(claim(status))
     }
 
     pub(super) fn claim_next(&mut self, now: Timestamp, limit: usize) -> Vec<Claimed> {
+        while let Some(due) = self.delayed.first().filter(|(not_before, ..)| *not_before <= now).copied() {
+            self.delayed.remove(&due);
+            if let Some(status) = self.jobs.get(&due.2) {
+                offer(&mut self.ready, &status.job);
+            }
+        }
         let mut claimed = Vec::new();
         while claimed.len() < limit {
-            let Some((namespace, place)) = self.next_turn(now) else { break };
+            let Some((namespace, place)) = self.next_turn() else { break };
             self.last = Some(namespace);
             if let Some(status) = self.jobs.get_mut(&place.2) {
-                withdraw(&mut self.unclaimed, &status.job);
+                withdraw(&mut self.ready, &status.job);
                 let state = status.state;
                 let claim = claim(status);
                 let (job, earlier) = (status.job.clone(), status.earlier.clone());
@@ -114,20 +128,19 @@ impl Queue {
         claimed
     }
 
-    /// The first job that is due of the namespace whose turn it is.
-    fn next_turn(&self, now: Timestamp) -> Option<(Arc<str>, Place)> {
-        let due = |(namespace, places): (&Arc<str>, &BTreeSet<Place>)| {
-            let place = places.first().filter(|(not_before, ..)| *not_before <= now)?;
-            Some((Arc::clone(namespace), *place))
-        };
-        let Some(last) = &self.last else { return self.unclaimed.iter().find_map(due) };
-        let later = self.unclaimed.range::<str, _>((Bound::Excluded(&**last), Bound::Unbounded));
-        let earlier = self.unclaimed.range::<str, _>((Bound::Unbounded, Bound::Included(&**last)));
-        later.chain(earlier).find_map(due)
+    /// The first job of the namespace whose turn it is.
+    fn next_turn(&self) -> Option<(Arc<str>, Place)> {
+        let later = self
+            .last
+            .as_deref()
+            .and_then(|last| self.ready.range::<str, _>((Bound::Excluded(last), Bound::Unbounded)).next());
+        let (namespace, places) = later.or_else(|| self.ready.first_key_value())?;
+        Some((Arc::clone(namespace), *places.first()?))
     }
 
     pub(super) fn next_due(&self) -> Option<Timestamp> {
-        self.unclaimed.values().filter_map(|places| places.first()).map(|(not_before, ..)| *not_before).min()
+        let delayed = self.delayed.first().map(|(not_before, ..)| *not_before);
+        if self.ready.is_empty() { delayed } else { Some(Timestamp::default()) }
     }
 
     pub(super) fn take_over(&mut self) -> u64 {
@@ -138,7 +151,7 @@ impl Queue {
                 JobState::Started => JobState::Lost,
                 JobState::Accepted | JobState::Lost => continue,
             };
-            offer(&mut self.unclaimed, &status.job);
+            offer(&mut self.ready, &status.job);
             taken += 1;
         }
         taken
@@ -161,8 +174,11 @@ impl Queue {
         status.state = JobState::Accepted;
         status.job.not_before = not_before;
         status.earlier = earlier;
-        if let Some(status) = self.jobs.get(&claim.id) {
-            offer(&mut self.unclaimed, &status.job);
+        let Some(JobStatus { job, .. }) = self.jobs.get(&claim.id) else { return Ok(()) };
+        if not_before == job.accepted {
+            offer(&mut self.ready, job);
+        } else {
+            self.delayed.insert(place(job));
         }
         Ok(())
     }
@@ -239,19 +255,19 @@ fn place(job: &Job) -> Place {
 }
 
 /// Lets a job be claimed.
-fn offer(unclaimed: &mut BTreeMap<Arc<str>, BTreeSet<Place>>, job: &Job) {
-    match unclaimed.get_mut(job.namespace()) {
+fn offer(ready: &mut BTreeMap<Arc<str>, BTreeSet<Place>>, job: &Job) {
+    match ready.get_mut(job.namespace()) {
         Some(places) => places.insert(place(job)),
-        None => unclaimed.entry(job.namespace().into()).or_default().insert(place(job)),
+        None => ready.entry(job.namespace().into()).or_default().insert(place(job)),
     };
 }
 
 /// Lets a job be claimed no more.
-fn withdraw(unclaimed: &mut BTreeMap<Arc<str>, BTreeSet<Place>>, job: &Job) {
-    if let Some(places) = unclaimed.get_mut(job.namespace()) {
+fn withdraw(ready: &mut BTreeMap<Arc<str>, BTreeSet<Place>>, job: &Job) {
+    if let Some(places) = ready.get_mut(job.namespace()) {
         places.remove(&place(job));
         if places.is_empty() {
-            unclaimed.remove(job.namespace());
+            ready.remove(job.namespace());
         }
     }
 }
