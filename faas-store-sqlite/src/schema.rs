@@ -35,6 +35,7 @@ CREATE TABLE jobs (
     files INTEGER NOT NULL, sum INTEGER NOT NULL, earlier BLOB NOT NULL, body BLOB NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX jobs_turn ON jobs (phase, turn, due, accepted, id) WHERE phase > 0;
+CREATE INDEX jobs_delayed ON jobs (namespace, due, accepted, id) WHERE phase = 1;
 CREATE TABLE keys (
     key BLOB PRIMARY KEY, id BLOB NOT NULL, until INTEGER NOT NULL, sum INTEGER NOT NULL
 ) WITHOUT ROWID;

@@ -6,5 +6,5 @@ use faas_testkit::store_suite::{MAX_JOBS, StoreSubject};
 
 store_conformance!(
     StoreSubject::new("memory", || async { MemoryStore::new().with_max_jobs(MAX_JOBS) }),
-    ran = 80
+    ran = 81
 );

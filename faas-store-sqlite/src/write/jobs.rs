@@ -25,7 +25,8 @@ struct Found {
     has_files: bool,
 }
 
-/// How many jobs whose time has come are let to take turns by one call. Arbitrary: a few milliseconds.
+/// How many namespaces are looked at, and jobs let to take turns whose time has come, by one call. Arbitrary: a few
+/// milliseconds.
 const PROMOTED: usize = 1_000;
 
 /// How many keys whose time is over are dropped for each that comes.
@@ -160,10 +161,7 @@ impl Txn<'_> {
     }
 
     pub(crate) fn claim_next(&mut self, now: Timestamp, limit: usize) -> Result<Vec<ClaimedRow>, Failure> {
-        let sql = "UPDATE jobs SET phase = 2, turn = namespace WHERE id IN \
-                   (SELECT id FROM jobs INDEXED BY jobs_turn \
-                   WHERE phase > 0 AND phase = 1 AND turn = 0 AND due <= ?1 ORDER BY due LIMIT ?2)";
-        self.execute(sql, params![time(now), number(PROMOTED.max(limit))])?;
+        self.promote(now, limit)?;
         let mut claimed = Vec::new();
         while claimed.len() < limit {
             let Some((turn, id)) = self.next_turn()? else { break };
@@ -174,6 +172,35 @@ impl Txn<'_> {
             claimed.push(ClaimedRow { claim, before, body });
         }
         Ok(claimed)
+    }
+
+    /// Lets jobs take turns whose time has come: of one namespace after the other, going on where the last call ended,
+    /// and of each no more than can be claimed now. So however many of one namespace are due, they hold up no other's.
+    fn promote(&mut self, now: Timestamp, limit: usize) -> Result<(), Failure> {
+        let first = "SELECT due FROM jobs INDEXED BY jobs_turn WHERE phase > 0 AND phase = 1 AND turn = 0 \
+                     ORDER BY due LIMIT 1";
+        if self.find(first, [], |row| row.get(0))?.is_none_or(|due: i64| due > time(now)) {
+            return Ok(());
+        }
+        let next = "SELECT namespace FROM jobs INDEXED BY jobs_delayed WHERE phase = 1 AND namespace > ?1 \
+                    ORDER BY namespace LIMIT 1";
+        let promote = "UPDATE jobs SET phase = 2, turn = namespace WHERE id IN \
+                       (SELECT id FROM jobs INDEXED BY jobs_delayed WHERE phase = 1 AND namespace = ?1 AND due <= ?2 \
+                       ORDER BY due, accepted, id LIMIT ?3)";
+        let last = self.memory.tally.last_promoted;
+        let (mut at, mut is_around, mut steps) = (last, false, 0);
+        while steps < PROMOTED {
+            match self.find(next, [at], |row| row.get::<_, i64>(0))? {
+                Some(namespace) if !is_around || namespace <= last => {
+                    steps += 1 + self.execute(promote, params![namespace, time(now), number(limit)])?;
+                    at = namespace;
+                }
+                None if !is_around => (at, is_around) = (0, true),
+                _ => break,
+            }
+        }
+        self.memory.tally.last_promoted = at;
+        Ok(())
     }
 
     /// The first job of the namespace whose turn it is, with the namespace.

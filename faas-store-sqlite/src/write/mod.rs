@@ -99,6 +99,8 @@ pub(crate) struct Tally {
     pub(crate) counts: Counts,
     /// The namespace that had the last turn.
     last_turn: i64,
+    /// The last namespace of which jobs were let to take turns when their time had come.
+    last_promoted: i64,
     /// How many records the transaction has added.
     pub(crate) appended: u64,
     /// How many files its rows refer to no more.

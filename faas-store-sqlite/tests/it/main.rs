@@ -32,6 +32,6 @@ mod conformance {
             let builder = SqliteStore::builder(FOLDER.with(Folder::path)).max_jobs(MAX_JOBS as u64);
             builder.inline_bytes(64).open().unwrap()
         }),
-        ran = 80
+        ran = 81
     );
 }

@@ -161,6 +161,35 @@ pub async fn namespaces_take_turns(store: Arc<dyn Store>) {
     assert!(namespaces(2).await.contains(&"acme".to_owned()), "its turn came at once");
 }
 
+/// Namespaces take turns with jobs too that had to wait for their time, however many of one were due before another's.
+pub async fn namespaces_take_turns_with_delayed_jobs(store: Arc<dyn Store>) {
+    const FLOOD: u64 = 1_100;
+    let delayed = |number, namespace, due| Job {
+        invoker: Some(Namespace::new(namespace).unwrap()),
+        accepted: at(0),
+        not_before: at(due),
+        ..job(number)
+    };
+    store.accept((1..=FLOOD).map(|number| delayed(number, "flood", number)).collect()).await.unwrap();
+    store.accept(vec![delayed(2_001, "acme", 5_000), delayed(2_002, "zeta", 5_001)]).await.unwrap();
+    store.accept(vec![delayed(2_003, "acme", 9_999)]).await.unwrap();
+    let claim = async |limit| {
+        let claimed = store.claim_next(at(6_000), limit).await.unwrap();
+        claimed.iter().map(|claimed| number(claimed.job.id)).collect::<Vec<_>>()
+    };
+    let mut turns = claim(4).await;
+    turns.sort_unstable();
+    assert_eq!(turns, [1, 2, 2_001, 2_002]);
+    let mut rest = Vec::new();
+    while rest.len() < 1_098 {
+        let more = claim(100).await;
+        assert!(!more.is_empty(), "{} of them", rest.len());
+        rest.extend(more);
+    }
+    assert_eq!(rest, (3..=FLOOD).collect::<Vec<_>>());
+    assert_eq!(store.next_due().await.unwrap(), Some(at(9_999)));
+}
+
 /// A key stands for the job that was accepted with it, also after that ended, until its time is over.
 pub async fn a_key_is_taken_until_its_time_is_over(store: Arc<dyn Store>) {
     let keyed = |number, until| keyed(number, "acme/greet/1", until);

@@ -86,6 +86,7 @@ macro_rules! store_behaviours {
                 retry_keeps_what_the_attempts_were,
                 the_next_time_is_that_of_the_first_unclaimed_job,
                 namespaces_take_turns,
+                namespaces_take_turns_with_delayed_jobs,
                 a_key_is_taken_until_its_time_is_over,
                 keys_are_taken_all_or_none,
                 a_job_keeps_its_key_and_rule,

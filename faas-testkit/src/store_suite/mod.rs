@@ -30,7 +30,7 @@ pub const SUITE: &str = "store";
 
 /// How many jobs the queue of a store accepts that the suite is run on. Arbitrary: more than any behaviour needs that is
 /// not about this bound, and few enough to fill it.
-pub const MAX_JOBS: usize = 1_500;
+pub const MAX_JOBS: usize = 1_200;
 
 /// One behaviour of the suite.
 #[derive(Clone, Copy)]
@@ -127,7 +127,7 @@ pub fn check(subject: &StoreSubject, name: &str) {
 ///
 /// store_conformance!(
 ///     StoreSubject::new("memory", || async { MemoryStore::new().with_max_jobs(MAX_JOBS) }),
-///     ran = 80
+///     ran = 81
 /// );
 /// # fn main() {}
 /// ```
