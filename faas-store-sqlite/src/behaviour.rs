@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use faas_core::activation::Attempt;
 use faas_core::store::{
-    ActivationQuery, Claim, Claimed, DeadLetter, Entity, EntityKind, Expect, FollowUp, Job, JobStatus,
-    Revision,
+    ActivationQuery, Claim, Claimed, Damage, DeadLetter, Entity, EntityKind, Expect, FollowUp, Job,
+    JobStatus, Revision,
 };
 use faas_core::{Activation, ActivationId, EntityName, Error, Store, Timestamp};
 
@@ -53,9 +53,14 @@ impl SqliteStore {
 
 /// A job as it was claimed.
 fn claimed(row: ClaimedRow, blobs: &Blobs) -> Result<Claimed, Error> {
-    let ClaimedRow { claim, before, body } = row;
-    let job = codec::job(&key(claim.id), before.not_before, &body, blobs)?;
-    Ok(Claimed { job, claim, state: before.state, earlier: codec::read_earlier(&before.earlier)? })
+    let ClaimedRow { claim, before, body, damage } = row;
+    let read = codec::job_without_damaged_input(&key(claim.id), before.not_before, &body, blobs);
+    let (job, is_lost) = read?;
+    let damage = match (is_lost, damage) {
+        (Some(error), _) => Some(Damage::Input(error.message().to_owned())),
+        (None, damage) => damage.map(|error| Damage::Progress(error.message().to_owned())),
+    };
+    Ok(Claimed { job, claim, state: before.state, earlier: codec::read_earlier(&before.earlier)?, damage })
 }
 
 #[async_trait]
@@ -127,8 +132,8 @@ impl Store for SqliteStore {
         self.write(move |txn| txn.claim(id)).await
     }
 
-    /// A job whose input is damaged is claimed and left so, with an error in the log, rather than given to anybody or
-    /// standing in the way of others.
+    /// A job of which not even the action can be read is claimed and left so, with an error in the log, rather than given
+    /// to anybody or standing in the way of others.
     async fn claim_next(&self, now: Timestamp, limit: usize) -> Result<Vec<Claimed>, Error> {
         let rows = self.write(move |txn| txn.claim_next(now, limit)).await?;
         let bytes = rows.iter().map(|row| row.body.len() + 64).sum();

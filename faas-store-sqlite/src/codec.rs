@@ -6,6 +6,7 @@
 //! fields and round its numbers.
 
 use std::borrow::Cow;
+use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -156,12 +157,29 @@ pub(crate) fn record(id: &[u8], body: &[u8], blobs: &Blobs) -> Result<Activation
 }
 
 pub(crate) fn job(id: &[u8], not_before: Timestamp, body: &[u8], blobs: &Blobs) -> Result<Job, Error> {
+    match job_without_damaged_input(id, not_before, body, blobs)? {
+        (job, None) => Ok(job),
+        (_, Some(error)) => Err(error),
+    }
+}
+
+/// A job, with no input and the reason where that is damaged.
+pub(crate) fn job_without_damaged_input(
+    id: &[u8],
+    not_before: Timestamp,
+    body: &[u8],
+    blobs: &Blobs,
+) -> Result<(Job, Option<Error>), Error> {
     let parts = unseal(Kind::Job, id, body)?;
-    let [head, payload_part] = parts.as_slice() else { return Err(unreadable("job")) };
+    let [head, input] = parts.as_slice() else { return Err(unreadable("job")) };
     let head: JobHead<'_> = decoded(&head.read(blobs)?)?;
-    let job = head.into_job(not_before, payload(*payload_part, blobs)?);
-    same("job", id, job.id)?;
-    Ok(job)
+    same("job", id, head.id)?;
+    match payload(*input, blobs) {
+        Ok(input) => Ok((head.into_job(not_before, input), None)),
+        // What cannot be read now may be whole.
+        Err(error) if error.source().is_some_and(|source| source.is::<std::io::Error>()) => Err(error),
+        Err(error) => Ok((head.into_job(not_before, Payload::empty()), Some(error))),
+    }
 }
 
 pub(crate) fn entity(name: &str, revision: Revision, body: &[u8], blobs: &Blobs) -> Result<Entity, Error> {

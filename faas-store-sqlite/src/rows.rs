@@ -69,6 +69,16 @@ pub(crate) struct Standing {
 }
 
 impl Standing {
+    /// The same under its next claim.
+    pub(crate) fn claimed(&self) -> Self {
+        // Until `start` or `retry` tells of the attempt that was lost, only the state does.
+        let state = match self.state {
+            JobState::Accepted | JobState::Claimed => JobState::Claimed,
+            JobState::Started | JobState::Lost => JobState::Started,
+        };
+        Self { state, attempt: self.attempt.saturating_add(1), ..self.clone() }
+    }
+
     /// The checksum of a job's changing columns.
     pub(crate) fn sum(&self, id: ActivationId) -> u32 {
         let times = [time(self.not_before).to_le_bytes(), time(self.accepted).to_le_bytes()];

@@ -18,7 +18,7 @@ use crate::error::{Error, ErrorKind};
 use crate::name::EntityName;
 use crate::outcome::{Outcome, Status};
 use crate::scheduler::deadline_after;
-use crate::store::{Claim, Claimed, FollowUp, Job, JobState, Work};
+use crate::store::{Claim, Claimed, Damage, FollowUp, Job, JobState, Work};
 use crate::units::{MemoryMib, Timestamp};
 
 /// What is told of an attempt whose process ended before it did.
@@ -48,6 +48,7 @@ impl Inner {
     ) {
         let id = claimed.job.id;
         let done = match self.find_target(&claimed.job) {
+            _ if claimed.damage.is_some() => self.end_damaged(&claimed, entered).await,
             Ok(Some(target)) => {
                 let lost = claimed.state == JobState::Lost && matches!(target.runs, Runs::Action(_));
                 let mut progress = self.progress_of(target, claimed, entered);
@@ -166,6 +167,22 @@ impl Inner {
             return self.finish_bare(claim, record, &entered).await;
         }
         self.bury_bare(claim, record, &entered).await
+    }
+
+    /// Ends a job that is not what was accepted. With its input it is kept as a dead letter, to be run when somebody has
+    /// looked at it.
+    async fn end_damaged(self: &Arc<Self>, claimed: &Claimed, entered: Entered) -> Result<(), Error> {
+        let Claimed { job, claim, damage: Some(damage), .. } = claimed else { return Ok(()) };
+        let kind = match job.work {
+            Work::Invoke(_) => ActivationKind::Action,
+            Work::Fire(_) => ActivationKind::Trigger,
+        };
+        let outcome = Outcome::internal_error(format!("The activation was not run: {}", damage.reason()));
+        let record = Record { outcome, ..self.bare_record(job, job.work.name(), kind, "") };
+        if let Damage::Input(_) = damage {
+            return self.finish_bare(*claim, Record { input: None, ..record }, &entered).await;
+        }
+        self.bury_bare(*claim, record, &entered).await
     }
 
     /// The record of a job that could not run at all.

@@ -105,6 +105,26 @@ pub struct Claimed {
     pub state: JobState,
     /// What became of its attempts so far.
     pub earlier: Vec<Attempt>,
+    /// What of it is not what was kept; it is then not to be run, but ended with a record that says so.
+    pub damage: Option<Damage>,
+}
+
+/// What of a job is not what was kept, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Damage {
+    /// Its input, which is empty now.
+    Input(String),
+    /// How far it had come, so that nobody knows whether it may run.
+    Progress(String),
+}
+
+impl Damage {
+    /// Why it is damaged.
+    #[must_use]
+    pub fn reason(&self) -> &str {
+        let (Self::Input(reason) | Self::Progress(reason)) = self;
+        reason
+    }
 }
 
 /// A job that is not finished.

@@ -12,7 +12,9 @@ use crate::name::EntityName;
 use crate::payload::Payload;
 use crate::units::Timestamp;
 
-pub use self::job::{Claim, Claimed, DeadLetter, FollowUp, IdempotencyKey, Job, JobState, JobStatus, Work};
+pub use self::job::{
+    Claim, Claimed, Damage, DeadLetter, FollowUp, IdempotencyKey, Job, JobState, JobStatus, Work,
+};
 pub use self::memory::MemoryStore;
 
 /// How many of the lowest bits of an [`ActivationId`] name the shard in which a memory store keeps the record.
@@ -251,7 +253,8 @@ pub trait Store: Send + Sync + 'static {
     /// `NotFound` when it is finished or was never accepted.
     async fn claim(&self, id: ActivationId) -> Result<Claim, Error>;
 
-    /// Claims up to `limit` jobs that may run at `now`.
+    /// Claims up to `limit` jobs that may run at `now`. What of them is not what was kept is told in
+    /// [`Claimed::damage`].
     ///
     /// # Errors
     /// `Unavailable`.

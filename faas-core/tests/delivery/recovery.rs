@@ -1,7 +1,7 @@
 //! What becomes of work whose process was killed.
 
-use faas_core::store::{JobState, Store};
-use faas_core::{ActivationId, RuleSpec, Status};
+use faas_core::store::{Damage, JobState, Store};
+use faas_core::{ActivationId, RuleSpec, Status, SubmitOptions};
 use serde_json::json;
 use tokio::time::{sleep, timeout};
 
@@ -237,4 +237,29 @@ fn work_of_other_namespaces_is_theirs_after_a_restart() {
         let app = one_slot(&world).build().await.unwrap();
         assert_eq!(app.activation(id).await.unwrap().namespace(), "acme");
     });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_is_damaged_ends_with_a_record_that_says_so() {
+    let world = World::new();
+    let app = world.slots(1).action(world.sleeper("sleep")).build().await.unwrap();
+    let mut ids = Vec::new();
+    for n in 0..4 {
+        let later = SubmitOptions::new().run_after(seconds(1));
+        ids.push(app.submit_with("sleep", json!({ "ms": 10, "n": n }), later).await.unwrap());
+    }
+    world.disk.damage(ids[2], Damage::Input("its file is missing".to_owned()));
+    world.disk.damage(ids[3], Damage::Progress("its checksum is wrong".to_owned()));
+    app.drain().await;
+    for (id, why) in [(ids[2], "its file is missing"), (ids[3], "its checksum is wrong")] {
+        let record = app.activation(id).await.unwrap();
+        assert_eq!(record.status(), Status::InternalError);
+        assert!(record.outcome.error().unwrap().contains(why), "{record:?}");
+        assert!(world.starts(id).is_empty());
+    }
+    assert!(app.dead_letter(ids[2]).await.unwrap().is_none(), "there is nothing to run it with");
+    assert_eq!(app.find(ids[2]).await.unwrap().unwrap().input, None);
+    let letter = app.dead_letter(ids[3]).await.unwrap().unwrap();
+    assert_eq!(letter.job.payload.to_value(), json!({ "ms": 10, "n": 3 }));
+    assert!(app.activation(ids[1]).await.unwrap().outcome.is_success());
 }

@@ -9,10 +9,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use faas_core::activation::Attempt;
 use faas_core::store::{
-    ActivationQuery, Claim, Claimed, DeadLetter, Entity, EntityKind, Expect, FollowUp, Job, JobStatus,
-    MemoryStore, Revision, Store,
+    ActivationQuery, Claim, Claimed, Damage, DeadLetter, Entity, EntityKind, Expect, FollowUp, Job,
+    JobStatus, MemoryStore, Revision, Store,
 };
-use faas_core::{Activation, ActivationId, EntityName, Error, ErrorKind, Timestamp};
+use faas_core::{Activation, ActivationId, EntityName, Error, ErrorKind, Payload, Timestamp};
 use tokio::time::sleep;
 
 #[derive(Clone)]
@@ -27,6 +27,8 @@ struct Shared {
     /// The methods that fail, one call each.
     failures: Mutex<VecDeque<&'static str>>,
     failed: AtomicUsize,
+    /// What is told of jobs that are claimed.
+    damage: Mutex<Vec<(ActivationId, Damage)>>,
 }
 
 /// Memory that drops no record of a test.
@@ -65,6 +67,7 @@ impl Disk {
             commits: Mutex::default(),
             failures: Mutex::default(),
             failed: AtomicUsize::new(0),
+            damage: Mutex::default(),
         }))
     }
 
@@ -80,6 +83,11 @@ impl Disk {
     /// Lets the next calls of these methods fail, in this order.
     pub(crate) fn fail(&self, methods: impl IntoIterator<Item = &'static str>) {
         self.0.failures.lock().unwrap().extend(methods);
+    }
+
+    /// Damages a job that nobody has claimed.
+    pub(crate) fn damage(&self, id: ActivationId, damage: Damage) {
+        self.0.damage.lock().unwrap().push((id, damage));
     }
 
     /// How many calls failed.
@@ -173,7 +181,17 @@ impl Store for Disk {
     }
 
     async fn claim_next(&self, now: Timestamp, limit: usize) -> Result<Vec<Claimed>, Error> {
-        self.write("claim_next", self.0.inner.claim_next(now, limit)).await
+        let mut claimed = self.write("claim_next", self.0.inner.claim_next(now, limit)).await?;
+        for claimed in &mut claimed {
+            let damages = self.0.damage.lock().unwrap();
+            let damage =
+                damages.iter().find(|(id, _)| *id == claimed.job.id).map(|(_, damage)| damage.clone());
+            if let Some(Damage::Input(_)) = damage {
+                claimed.job.payload = Payload::empty();
+            }
+            claimed.damage = damage;
+        }
+        Ok(claimed)
     }
 
     async fn next_due(&self) -> Result<Option<Timestamp>, Error> {

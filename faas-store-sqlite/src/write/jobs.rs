@@ -6,15 +6,17 @@ use rusqlite::{Row, params};
 
 use super::{NewFollowUp, NewJob, NewRecord, Txn, taken};
 use crate::codec::{Kind, checksum, digests};
-use crate::error::Failure;
+use crate::error::{Failure, damaged};
 use crate::rows::{self, Standing, check_sum, key, number, time, timestamp};
 
 /// A job that was claimed, as it is kept.
 pub(crate) struct ClaimedRow {
     pub(crate) claim: Claim,
-    /// Where it stood before.
+    /// Where it stood before, as far as that is known.
     pub(crate) before: Standing,
     pub(crate) body: Vec<u8>,
+    /// Why it is not known.
+    pub(crate) damage: Option<Error>,
 }
 
 /// What of a job's row is read to change it.
@@ -146,16 +148,11 @@ impl Txn<'_> {
     }
 
     pub(crate) fn claim(&mut self, id: ActivationId) -> Result<Claim, Failure> {
-        let Some(Found { mut standing, namespace, phase, .. }) = self.job(id)? else {
+        let Some(Found { standing, namespace, phase, .. }) = self.job(id)? else {
             let text = format!("no job {id} waits or runs");
             return Err(Error::new(ErrorKind::NotFound, text).with_context("activation", id).into());
         };
-        standing.attempt = standing.attempt.saturating_add(1);
-        // Until `start` or `retry` tells of the attempt that was lost, only the state does.
-        standing.state = match standing.state {
-            JobState::Accepted | JobState::Claimed => JobState::Claimed,
-            JobState::Started | JobState::Lost => JobState::Started,
-        };
+        let standing = standing.claimed();
         self.put_standing(id, &standing, namespace, phase, CLAIMED)?;
         Ok(Claim { id, attempt: standing.attempt })
     }
@@ -166,12 +163,45 @@ impl Txn<'_> {
         while claimed.len() < limit {
             let Some((turn, id)) = self.next_turn()? else { break };
             self.memory.tally.last_turn = turn;
-            let Some(before) = self.job(id)?.map(|found| found.standing) else { break };
-            let claim = self.claim(id)?;
-            let body = self.body(id)?.unwrap_or_default();
-            claimed.push(ClaimedRow { claim, before, body });
+            match self.claim_waiting(id) {
+                Ok(row) => claimed.push(row),
+                Err(failure) => self.set_aside(id, failure)?,
+            }
         }
         Ok(claimed)
+    }
+
+    /// Claims a job that the index over jobs says is waiting.
+    fn claim_waiting(&mut self, id: ActivationId) -> Result<ClaimedRow, Failure> {
+        let Some((raw, namespace, phase, _)) = self.row(id)?.filter(|(_, _, phase, _)| *phase != CLAIMED)
+        else {
+            let text = format!("the database is damaged: its index has job {id} wait, which does not");
+            return Err(damaged(text).into());
+        };
+        let doubtful = raw.doubtful();
+        let (before, damage) = match raw.checked(id) {
+            Ok(standing) => (standing, None),
+            Err(Failure::Refused(error)) => (doubtful, Some(error)),
+            Err(failure) => return Err(failure),
+        };
+        let body = self.body(id)?.unwrap_or_default();
+        let standing = before.claimed();
+        self.put_standing(id, &standing, namespace, phase, CLAIMED)?;
+        Ok(ClaimedRow { claim: Claim { id, attempt: standing.attempt }, before, body, damage })
+    }
+
+    /// Takes a job out of the turns whose row holds what was never written there, so that it stands in nobody's way. Who
+    /// asks for it is told.
+    fn set_aside(&mut self, id: ActivationId, failure: Failure) -> Result<(), Failure> {
+        match failure {
+            Failure::Sqlite(error) if error.sqlite_error_code().is_none() => {
+                tracing::error!(%id, %error, "a job cannot be read");
+            }
+            failure => return Err(failure),
+        }
+        self.execute("UPDATE jobs SET phase = 0, turn = 0 WHERE id = ?1", params![key(id)])?;
+        self.memory.tally.counts.claimed += 1;
+        Ok(())
     }
 
     /// Lets jobs take turns whose time has come: of one namespace after the other, going on where the last call ended,
@@ -229,7 +259,14 @@ impl Txn<'_> {
             ids.push(rows::id(row.get_ref(0)?.as_blob().unwrap_or_default())?);
         }
         for id in &ids {
-            let Some(Found { mut standing, namespace, phase, .. }) = self.job(*id)? else { continue };
+            let Found { mut standing, namespace, phase, .. } = match self.job(*id) {
+                Ok(Some(found)) => found,
+                Ok(None) => continue,
+                Err(failure) => {
+                    self.take_over_damaged(*id, failure)?;
+                    continue;
+                }
+            };
             standing.state = match standing.state {
                 JobState::Started | JobState::Lost => JobState::Lost,
                 JobState::Accepted | JobState::Claimed => JobState::Accepted,
@@ -237,6 +274,19 @@ impl Txn<'_> {
             self.put_standing(*id, &standing, namespace, phase, TAKES_TURNS)?;
         }
         Ok(ids.len() as u64)
+    }
+
+    /// Leaves a job whose row is damaged to whoever claims it.
+    fn take_over_damaged(&mut self, id: ActivationId, failure: Failure) -> Result<(), Failure> {
+        if let Failure::Sqlite(error) = &failure
+            && error.sqlite_error_code().is_some()
+        {
+            return Err(failure);
+        }
+        self.execute("UPDATE jobs SET phase = 2, turn = namespace WHERE id = ?1", params![key(id)])?;
+        let claimed = &mut self.memory.tally.counts.claimed;
+        *claimed = claimed.saturating_sub(1);
+        Ok(())
     }
 
     pub(crate) fn start(&mut self, claim: Claim, earlier: Vec<u8>) -> Result<(), Failure> {
@@ -311,14 +361,18 @@ impl Txn<'_> {
     }
 
     fn job(&self, id: ActivationId) -> Result<Option<Found>, Failure> {
+        let Some((raw, namespace, phase, has_files)) = self.row(id)? else { return Ok(None) };
+        Ok(Some(Found { standing: raw.checked(id)?, namespace, phase, has_files }))
+    }
+
+    /// Where a job stands, unchecked, its namespace, its phase, and whether it has files.
+    fn row(&self, id: ActivationId) -> Result<Option<(RawStanding, i64, i64, bool)>, Failure> {
         let sql = "SELECT state, attempt, due, accepted, earlier, sum, namespace, phase, files FROM jobs WHERE id = ?1";
         let read = |row: &Row<'_>| {
             let raw = RawStanding::read(row)?;
             Ok((raw, row.get(6)?, row.get(7)?, row.get(8)?))
         };
-        let found = self.find(sql, params![key(id)], read)?;
-        let Some((raw, namespace, phase, has_files)) = found else { return Ok(None) };
-        Ok(Some(Found { standing: raw.checked(id)?, namespace, phase, has_files }))
+        self.find(sql, params![key(id)], read)
     }
 
     /// Writes where a job stands, and moves it from phase `from` to phase `to`.
@@ -337,8 +391,7 @@ impl Txn<'_> {
         let (due, sum) = (time(standing.not_before), standing.sum(id));
         self.execute(sql, params![key(id), to, turn, due, state, standing.attempt, standing.earlier, sum])?;
         let claimed = &mut self.memory.tally.counts.claimed;
-        *claimed -= u64::from(from == CLAIMED);
-        *claimed += u64::from(to == CLAIMED);
+        *claimed = claimed.saturating_sub(u64::from(from == CLAIMED)) + u64::from(to == CLAIMED);
         Ok(())
     }
 }
@@ -364,6 +417,17 @@ impl RawStanding {
             earlier: row.get(4)?,
             sum: row.get(5)?,
         })
+    }
+
+    /// What is assumed where its checksum is wrong: that its code may have run.
+    fn doubtful(&self) -> Standing {
+        Standing {
+            state: JobState::Lost,
+            attempt: self.attempt,
+            not_before: timestamp(self.due),
+            accepted: timestamp(self.accepted),
+            earlier: Vec::new(),
+        }
     }
 
     /// What it says, once its checksum is found to be right.

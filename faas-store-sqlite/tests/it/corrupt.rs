@@ -4,11 +4,9 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use faas_core::store::Store;
 use faas_core::{Error, ErrorKind};
-use faas_store_sqlite::SqliteStore;
 
-use crate::made::{Content, Folder, content, files, id, keep, open, populate};
+use crate::made::{Content, Folder, content, files, keep, open, populate};
 
 /// A store that was closed, and one that was killed, with what they hold.
 struct Whole {
@@ -257,17 +255,4 @@ async fn a_flipped_bit_of_the_state_is_told() {
         fs::write(&state, whole).unwrap();
         assert_eq!(told(&folder.path(), true).await.unwrap(), content);
     }
-}
-
-#[tokio::test]
-async fn a_job_whose_payload_is_lost_stands_in_nobodys_way() {
-    let folder = Folder::new();
-    let store = SqliteStore::builder(folder.path()).inline_bytes(16).open().unwrap();
-    store.accept((0..4).map(crate::made::job).collect()).await.unwrap();
-    let victim = store.job(id(2)).await.unwrap().unwrap().job.payload;
-    let file = files(&folder.path()).into_iter().find(|file| fs::read(file).unwrap() == *victim.as_bytes());
-    fs::remove_file(file.unwrap()).unwrap();
-    let claimed = store.claim_next(crate::made::at(100), 10).await.unwrap();
-    assert_eq!(claimed.iter().map(|claimed| claimed.job.id).collect::<Vec<_>>(), [id(0), id(1), id(3)]);
-    assert_damaged(&store.job(id(2)).await.unwrap_err(), "read");
 }

@@ -9,6 +9,7 @@
 mod backup;
 mod child;
 mod corrupt;
+mod damaged;
 mod directory;
 mod failing;
 mod full;

@@ -83,7 +83,7 @@ pub async fn a_lost_job_is_claimed_with_its_past(store: Arc<dyn Store>) {
     let claim = store.begin(job(1), true).await.unwrap();
     store.start(claim, vec![attempt(1)]).await.unwrap();
     store.take_over().await.unwrap();
-    let Claimed { job: given, claim, state, earlier } =
+    let Claimed { job: given, claim, state, earlier, .. } =
         store.claim_next(at(100), 10).await.unwrap().pop().unwrap();
     assert_eq!((given, state, earlier), (job(1), JobState::Lost, vec![attempt(1)]));
     assert_eq!(claim.attempt, 2);

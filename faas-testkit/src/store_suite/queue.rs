@@ -197,10 +197,10 @@ pub async fn claim_next_keeps_to_its_limit(store: Arc<dyn Store>) {
 /// A claim of `claim_next` is worth as much as one by id.
 pub async fn a_claim_by_time_can_start_and_finish(store: Arc<dyn Store>) {
     store.accept(vec![job(1)]).await.unwrap();
-    let Claimed { job: given, claim, state, earlier } =
+    let Claimed { job: given, claim, state, earlier, damage } =
         store.claim_next(at(100), 1).await.unwrap().pop().unwrap();
     assert_eq!((given, claim), (job(1), Claim { id: id(1), attempt: 1 }));
-    assert_eq!((state, earlier), (JobState::Accepted, Vec::new()));
+    assert_eq!((state, earlier, damage), (JobState::Accepted, Vec::new(), None));
     assert_eq!(store.job(id(1)).await.unwrap(), status(job(1), JobState::Claimed, 1));
     store.start(claim, Vec::new()).await.unwrap();
     store.finish(claim, record(1).into(), FollowUp::default()).await.unwrap();

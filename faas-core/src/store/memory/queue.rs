@@ -122,7 +122,7 @@ impl Queue {
                 let state = status.state;
                 let claim = claim(status);
                 let (job, earlier) = (status.job.clone(), status.earlier.clone());
-                claimed.push(Claimed { job, claim, state, earlier });
+                claimed.push(Claimed { job, claim, state, earlier, damage: None });
             }
         }
         claimed
