@@ -100,10 +100,9 @@ where
     fn answer(&self, lost: Option<Error>) -> Option<Waker> {
         let mut state = self.lock();
         let answer = match (lost, state.answer.take()) {
-            // What was refused stays refused.
-            (_, Some(Err(refused))) => Err(refused),
+            // What was refused too: perhaps for something that is lost as well.
             (Some(lost), _) => Err(lost),
-            (None, Some(met)) => met,
+            (None, Some(answer)) => answer,
             (None, None) => Err(closed()),
         };
         state.answer = Some(answer);
@@ -131,4 +130,32 @@ impl<T, F> Future for Reply<T, F> {
 /// An error once more, for each who shares it.
 pub(crate) fn copied(error: &Error) -> Error {
     Error::new(error.kind(), error.message()).temporary(error.is_temporary())
+}
+
+#[cfg(test)]
+mod tests {
+    use faas_core::ErrorKind;
+    use rusqlite::Connection;
+
+    use super::*;
+    use crate::config::SqliteConfig;
+    use crate::error::full;
+    use crate::write::Memory;
+
+    #[tokio::test]
+    async fn nobody_is_refused_for_what_is_lost() {
+        let connection = Connection::open_in_memory().unwrap();
+        let (mut memory, config) = (Memory::default(), SqliteConfig::default());
+        let mut txn = Txn { connection: &connection, memory: &mut memory, config: &config };
+        for (lost, told) in
+            [(None, ErrorKind::AlreadyExists), (Some(full("the database")), ErrorKind::Unavailable)]
+        {
+            let taken =
+                || Error::new(ErrorKind::AlreadyExists, "the key is taken by a request of this commit");
+            let (request, reply) = request(move |_| Err::<(), _>(taken().into()));
+            assert!(request.run(&mut txn).is_err());
+            request.answer(lost);
+            assert_eq!(reply.await.unwrap_err().kind(), told);
+        }
+    }
 }
