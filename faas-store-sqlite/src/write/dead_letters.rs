@@ -9,8 +9,7 @@ use crate::error::Failure;
 use crate::rows::{key, time};
 
 impl Txn<'_> {
-    /// Keeps a job that is gone with its record, and drops the oldest dead letter if there are too many. The files of the
-    /// job stay with it.
+    /// Keeps a job that is gone with its record. The files of the job stay with it.
     pub(super) fn bury(
         &mut self,
         job: &[u8],
@@ -24,13 +23,19 @@ impl Txn<'_> {
         self.execute(sql, params![key(record.id), namespace, name, start, due, job, record.sealed.body])?;
         self.hold_pinned(&record.sealed)?;
         self.memory.tally.counts.dead_letters += 1;
-        if self.memory.tally.counts.dead_letters > self.config.max_records {
-            let sql = "SELECT id FROM dead_letters ORDER BY seq LIMIT 1";
-            if let Some(oldest) = self.find(sql, [], |row| row.get::<_, Vec<u8>>(0))? {
-                self.remove_dead_letter(&oldest)?;
-            }
-        }
         Ok(())
+    }
+
+    /// Drops the oldest dead letter if there are too many; tells whether it did.
+    pub(super) fn drop_oldest_letter(&mut self) -> Result<bool, Failure> {
+        if self.memory.tally.counts.dead_letters <= self.config.max_records {
+            return Ok(false);
+        }
+        let sql = "SELECT id FROM dead_letters ORDER BY seq LIMIT 1";
+        match self.find(sql, [], |row| row.get::<_, Vec<u8>>(0))? {
+            Some(oldest) => self.remove_dead_letter(&oldest),
+            None => Ok(false),
+        }
     }
 
     pub(crate) fn redrive(&mut self, id: ActivationId, job: &NewJob) -> Result<(), Failure> {
@@ -47,12 +52,14 @@ impl Txn<'_> {
     }
 
     fn remove_dead_letter(&mut self, id: &[u8]) -> Result<bool, Failure> {
-        let sql = "DELETE FROM dead_letters WHERE id = ?1 RETURNING job, record";
+        let sql = "SELECT job, record FROM dead_letters WHERE id = ?1";
         let read = |row: &Row<'_>| Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, Vec<u8>>(1)?));
         let Some((job, record)) = self.find(sql, params![id], read)? else { return Ok(false) };
-        self.release(digests(Kind::Job, id, &job)?)?;
-        self.release(digests(Kind::Record, id, &record)?)?;
-        self.memory.tally.counts.dead_letters -= 1;
+        let (of_job, of_record) = (digests(Kind::Job, id, &job)?, digests(Kind::Record, id, &record)?);
+        self.execute("DELETE FROM dead_letters WHERE id = ?1", params![id])?;
+        self.release(of_job.into_iter().chain(of_record))?;
+        let letters = &mut self.memory.tally.counts.dead_letters;
+        *letters = letters.saturating_sub(1);
         Ok(true)
     }
 }

@@ -1,4 +1,4 @@
-//! Dropping the records that are too many or too old.
+//! Dropping the records that are too many or too old, and dead letters that are too many.
 
 use faas_core::Timestamp;
 use rusqlite::Row;
@@ -9,10 +9,13 @@ use crate::error::Failure;
 use crate::rows::time;
 
 impl Txn<'_> {
-    /// Drops up to `most` records, oldest first by when they were kept; tells whether there are more to drop.
+    /// Drops up to `most` records and as many dead letters, oldest first by when they were kept; tells whether there are
+    /// more to drop.
     pub(crate) fn purge(&mut self, most: u64) -> Result<bool, Failure> {
         for _ in 0..most {
-            if !self.drop_oldest()? {
+            // One dead letter at most comes with each record, so that none is left over where no bound was lowered.
+            let dropped = [self.drop_oldest()?, self.drop_oldest_letter()?];
+            if dropped == [false; 2] {
                 return Ok(false);
             }
         }

@@ -52,6 +52,25 @@ async fn a_lower_bound_is_come_to_while_nobody_writes() {
 }
 
 #[tokio::test]
+async fn a_lower_bound_of_dead_letters_is_come_to_while_nobody_writes() {
+    let folder = Folder::new();
+    let store = folder.open();
+    for number in 0..300 {
+        let claim = store.begin(job(number), true).await.unwrap();
+        store.dead_letter(claim, record(number), FollowUp::default()).await.unwrap();
+    }
+    drop(store);
+    let store = SqliteStore::builder(folder.path()).max_records(3).open().unwrap();
+    let letters = async || {
+        let letters = store.dead_letters(&ActivationQuery::default()).await.unwrap();
+        letters.iter().map(|letter| letter.job.id).collect::<Vec<_>>()
+    };
+    until("three are left", async || letters().await.len() == 3).await;
+    assert_eq!(letters().await, [297, 298, 299].map(id));
+    store.check().await.unwrap();
+}
+
+#[tokio::test]
 async fn files_go_with_the_last_row_that_refers_to_them() {
     let folder = Folder::new();
     let store = SqliteStore::builder(folder.path()).max_records(2).inline_bytes(INLINE).open().unwrap();

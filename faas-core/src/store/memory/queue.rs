@@ -200,7 +200,7 @@ impl Queue {
     /// Keeps a dead letter, and drops the oldest over `max`.
     pub(super) fn bury(&mut self, letter: DeadLetter, max: usize) {
         self.dead.push_back(letter);
-        if self.dead.len() > max {
+        while self.dead.len() > max {
             self.dead.pop_front();
         }
     }
