@@ -19,6 +19,7 @@ use sha2::{Digest as _, Sha256};
 use crate::error::{damaged, file};
 use crate::faults::Fault;
 use crate::health::Health;
+use crate::points::pass;
 
 /// SHA-256 of a file's content.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -194,12 +195,16 @@ impl Blobs {
         let faults = &self.0.health.faults;
         let written = faults.file(Fault::Write).and_then(|()| out.write_all(bytes));
         written.map_err(|error| self.failed("write", unfinished, error))?;
+        pass("blob.written");
         faults.sync(Fault::Blob, &out).map_err(|error| self.failed("sync", unfinished, error))?;
+        pass("blob.synced");
         self.0.unsynced.fetch_add(1, SeqCst);
         fs::rename(unfinished, path).map_err(|error| self.failed("rename to", path, error))?;
+        pass("blob.renamed");
         // A name that was not synced is counted for good, so that who finds it makes sure.
         self.sync_names()?;
         self.0.unsynced.fetch_sub(1, SeqCst);
+        pass("blob.after");
         Ok(())
     }
 
@@ -252,7 +257,10 @@ impl Blobs {
         let path = self.path(digest);
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(file("remove", &path, error)),
-            _ => Ok(Removal::Gone),
+            _ => {
+                pass("file.removed");
+                Ok(Removal::Gone)
+            }
         }
     }
 

@@ -14,6 +14,11 @@ mod error;
 mod faults;
 mod health;
 mod open;
+#[cfg(not(feature = "faults"))]
+mod points;
+#[cfg(feature = "faults")]
+#[doc(hidden)]
+pub mod points;
 mod read;
 mod readers;
 mod request;

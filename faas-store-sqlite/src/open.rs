@@ -19,6 +19,7 @@ use crate::counts::Counts;
 use crate::directory::{self, Lock};
 use crate::error::{Failure, damaged, file, sqlite};
 use crate::health::Health;
+use crate::points::pass;
 use crate::readers::Readers;
 use crate::schema;
 use crate::state::{Answered, Closed, Layout, Stamp, State, token};
@@ -155,14 +156,20 @@ fn renew(
     if !accepted.is_empty() {
         accepted.push(token.clone());
         State { closed: None, tokens: accepted }.write(layout)?;
+        pass("open.claimed");
     }
     empty_log(connection, layout, Some(answered))?;
+    pass("open.emptied");
     make_log(&layout.wal());
+    pass("open.logged");
     schema::migrate(connection)?;
     write_token(connection, &token)?;
+    pass("open.written");
     // The state names this token alone, so it must not be in a log that a loss of power may take along.
     moved(connection, layout, "FULL")?;
+    pass("open.moved");
     State { closed: None, tokens: vec![token] }.write(layout)?;
+    pass("open.after");
     Ok(())
 }
 
@@ -174,9 +181,11 @@ fn empty_log(
 ) -> Result<(), Failure> {
     // Nobody may be left who reads it before it claims nothing any more, and it may not go while it claims something.
     moved(connection, layout, "RESTART")?;
+    pass("log.restarted");
     if let Some(answered) = answered {
         answered.clear().map_err(|error| file("write", &layout.folder, error))?;
     }
+    pass("log.cleared");
     moved(connection, layout, "TRUNCATE")
 }
 
@@ -302,16 +311,23 @@ fn close(mut writer: Writer, shared: &Shared) -> Result<(), Error> {
             connection.set_db_config(setting, true)?;
             return Err(failed.into());
         }
+        pass("close.before");
         let (old, new) = (read_token(&connection)?, token());
         let tokens: Vec<String> = old.into_iter().chain([new.clone()]).collect();
         State { closed: None, tokens }.write(layout)?;
+        pass("close.claimed");
         write_token(&connection, &new)?;
+        pass("close.written");
         empty_log(&connection, layout, answered.as_mut())?;
+        pass("close.emptied");
         Ok::<_, Failure>(new)
     };
     let token = close()?;
     drop(connection);
     let database = layout.database();
     let stamp = Stamp::of(&database).map_err(|error| file("look at", &database, error))?;
-    State { closed: Some(Closed { stamp, counts: memory.tally.counts }), tokens: vec![token] }.write(layout)
+    State { closed: Some(Closed { stamp, counts: memory.tally.counts }), tokens: vec![token] }
+        .write(layout)?;
+    pass("close.after");
+    Ok(())
 }

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::blobs::sync_folder;
 use crate::counts::Counts;
 use crate::error::{damaged, file};
+use crate::points::pass;
 use crate::wal::{self, Salts};
 
 /// Where everything in a directory is.
@@ -130,7 +131,9 @@ impl State {
             let kept = Kept { state: self.clone(), sum: self.sum()? };
             out.write_all(&serde_json::to_vec(&kept)?)?;
             out.sync_all()?;
+            pass("state.synced");
             fs::rename(&unfinished, &path)?;
+            pass("state.renamed");
             sync_folder(&layout.folder)
         };
         write().map_err(|error| file("write", &path, error))

@@ -19,6 +19,7 @@ use crate::connection::checkpoint;
 use crate::error::{is_full, sqlite};
 use crate::faults::Fault;
 use crate::health::Health;
+use crate::points::{length, pass};
 
 /// After so many frames the thread is told to move them. Arbitrary: 8 MiB.
 const EVERY: u32 = 4_000;
@@ -99,10 +100,13 @@ impl Tender {
             return;
         }
         let left = frames.saturating_sub(self.progress.moved.load(Relaxed));
-        if left >= EVERY {
+        if left >= length(EVERY) {
             self.progress.works.store(true, SeqCst);
             self.send(Chore::Checkpoint);
-        } else if frames >= LONG && left < FEW && frames >= self.tried.saturating_add(FEW) {
+        } else if frames >= length(LONG)
+            && left < length(FEW)
+            && frames >= self.tried.saturating_add(length(FEW))
+        {
             self.tried = frames;
             move_frames(writer, &self.health, &self.progress);
         }
@@ -133,12 +137,14 @@ impl Tender {
 
 /// Moves what is in the log to the database, as far as nobody reads or writes it.
 fn move_frames(connection: &Connection, health: &Health, progress: &Progress) {
+    pass("checkpoint.before");
     match health.faults.sqlite(Fault::Checkpoint).and_then(|()| checkpoint(connection, "PASSIVE")) {
         Ok(checkpointed) => progress.moved.store(checkpointed.moved, Relaxed),
         // The log keeps what the database has no room for.
         Err(error) if is_full(&error) => tracing::warn!(%error, "the log is not moved to the database now"),
         Err(error) => health.fail(&format!("a checkpoint failed: {error}")),
     }
+    pass("checkpoint.after");
 }
 
 struct Worker {

@@ -15,6 +15,7 @@ use crate::config::SqliteConfig;
 use crate::error::{Failure, is_full, is_io, sqlite};
 use crate::faults::Fault;
 use crate::health::Health;
+use crate::points::pass;
 use crate::request::{Request, copied};
 use crate::state::Answered;
 use crate::tender::Tender;
@@ -209,6 +210,7 @@ impl Writer {
     /// Commits; when it returns, all is on disk.
     fn commit(&mut self) -> Result<(), Error> {
         let faults = &self.health.faults;
+        pass("commit.before");
         let committed = faults
             .sqlite(Fault::Commit)
             .and_then(|()| self.try_execute("COMMIT"))
@@ -220,12 +222,14 @@ impl Writer {
             }
             return Err(sqlite(&error));
         }
+        pass("commit.after");
         if let Some(answered) = &mut self.answered
             && let Err(error) =
                 faults.file(Fault::Answered).and_then(|()| answered.note(self.frames.load(Relaxed)))
         {
             self.health.fail(&format!("how far the log was answered could not be noted: {error}"));
         }
+        pass("commit.noted");
         self.tender.remove(std::mem::take(&mut self.memory.freed));
         Ok(())
     }

@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use faas_core::action::BoxFuture;
 use faas_core::{Error, Store};
-use faas_store_sqlite::SqliteStore;
-use faas_testkit::crash::{Harness, Report, live};
+use faas_store_sqlite::{SqliteStore, points};
+use faas_testkit::crash::{Harness, Report, live, pass};
 
 /// How often it is killed unless the variable `FAAS_CRASH_KILLS` says otherwise.
 const KILLS: u32 = 500;
@@ -43,6 +43,7 @@ fn check(directory: PathBuf) -> BoxFuture<'static, Result<(), String>> {
 /// The process that is killed; in any other, nothing.
 #[test]
 fn a_process_lives() {
+    points::call(pass);
     live(&open);
 }
 
@@ -69,8 +70,8 @@ fn nothing_accepted_is_lost_or_doubled_whenever_it_is_killed() {
         command: &command,
         open: &open,
         check: &check,
-        points: &[],
-        closing: &[],
+        points: points::WORKING,
+        closing: points::CLOSING,
         progress: &progress,
     };
     let report = harness.run();
