@@ -2,7 +2,6 @@
 //! order.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -26,7 +25,8 @@ struct Shared {
     commits: Mutex<Vec<&'static str>>,
     /// The methods that fail, one call each.
     failures: Mutex<VecDeque<&'static str>>,
-    failed: AtomicUsize,
+    /// Those that did.
+    failed: Mutex<Vec<&'static str>>,
     /// What is told of jobs that are claimed.
     damage: Mutex<Vec<(ActivationId, Damage)>>,
 }
@@ -66,7 +66,7 @@ impl Disk {
             slow,
             commits: Mutex::default(),
             failures: Mutex::default(),
-            failed: AtomicUsize::new(0),
+            failed: Mutex::default(),
             damage: Mutex::default(),
         }))
     }
@@ -92,18 +92,40 @@ impl Disk {
 
     /// How many calls failed.
     pub(crate) fn failed(&self) -> usize {
-        self.0.failed.load(Ordering::SeqCst)
+        self.failures().len()
+    }
+
+    /// Which calls failed.
+    pub(crate) fn failures(&self) -> Vec<&'static str> {
+        self.0.failed.lock().unwrap().clone()
+    }
+
+    /// No call fails any more that did not by now.
+    pub(crate) fn heal(&self) {
+        self.0.failures.lock().unwrap().clear();
+    }
+
+    /// Writes of jobs or records, which is counted.
+    async fn write<T>(
+        &self,
+        method: &'static str,
+        effect: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        self.edit(method, async {
+            self.0.commits.lock().unwrap().push(method);
+            effect.await
+        })
+        .await
     }
 
     /// Writes, unless it is out of order. A slow one can be killed before and after the effect.
-    async fn write<T>(
+    async fn edit<T>(
         &self,
         method: &'static str,
         effect: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
         self.pause().await;
         self.check(method)?;
-        self.0.commits.lock().unwrap().push(method);
         let done = effect.await;
         self.pause().await;
         done
@@ -115,7 +137,7 @@ impl Disk {
             return Ok(());
         }
         failures.pop_front();
-        self.0.failed.fetch_add(1, Ordering::SeqCst);
+        self.0.failed.lock().unwrap().push(method);
         Err(Error::new(ErrorKind::Unavailable, "the disk is full"))
     }
 
@@ -149,7 +171,7 @@ impl Store for Disk {
     }
 
     async fn put_entity(&self, entity: Entity, expect: Expect) -> Result<Revision, Error> {
-        self.0.inner.put_entity(entity, expect).await
+        self.edit("put_entity", self.0.inner.put_entity(entity, expect)).await
     }
 
     async fn entity(&self, name: &EntityName) -> Result<Option<Entity>, Error> {
@@ -199,7 +221,7 @@ impl Store for Disk {
     }
 
     async fn take_over(&self) -> Result<u64, Error> {
-        self.0.inner.take_over().await
+        self.edit("take_over", self.0.inner.take_over()).await
     }
 
     async fn start(&self, claim: Claim, earlier: Vec<Attempt>) -> Result<(), Error> {
