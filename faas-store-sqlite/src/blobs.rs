@@ -2,9 +2,10 @@
 //!
 //! A file is complete and on disk before the row that refers to it: written under another name, synced, renamed, and
 //! its folder synced. While a caller has a [`Pin`] on a digest nobody removes the file; files that no row refers to and
-//! nobody has pinned are removed by [`Blobs::remove_unless`], which looks while it holds the lock of the pins.
+//! nobody has pinned are removed by [`Blobs::remove_unless`], which looks while it holds the lock of the pins. Who reads
+//! may have seen a row that is gone since: a file stays for those who began before it was found that no row refers to it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -83,8 +84,12 @@ struct Inner {
 #[derive(Debug, Default)]
 struct Pins {
     by_digest: HashMap<Digest, usize>,
-    /// How many want every file to stay.
-    all: usize,
+    /// Goes up with each file that is found unused.
+    now: u64,
+    /// How many want every file to stay that was used when they began, by when that was.
+    all: BTreeMap<u64, usize>,
+    /// The files that are to be removed later, and when they were found unused, if nobody has put them since.
+    later: HashMap<Digest, Option<u64>>,
 }
 
 /// As long as it lives, the file stays.
@@ -112,13 +117,22 @@ impl Drop for Pin {
     }
 }
 
-/// As long as it lives, all files stay.
+/// As long as it lives, all files stay that a row referred to when it was made.
 #[derive(Debug)]
-pub(crate) struct PinAll(Blobs);
+pub(crate) struct PinAll {
+    began: u64,
+    blobs: Blobs,
+}
 
 impl Drop for PinAll {
     fn drop(&mut self) {
-        self.0.pins().all -= 1;
+        let mut pins = self.blobs.pins();
+        if let Some(count) = pins.all.get_mut(&self.began) {
+            *count -= 1;
+            if *count == 0 {
+                pins.all.remove(&self.began);
+            }
+        }
     }
 }
 
@@ -128,8 +142,8 @@ pub(crate) enum Removal {
     Gone,
     /// A row refers to it again.
     Used,
-    /// Somebody has pinned it: later, perhaps.
-    Pinned,
+    /// Somebody has pinned it, or may still read it: to be tried again.
+    Later,
 }
 
 /// What the names begin with under which files are written.
@@ -171,7 +185,12 @@ impl Blobs {
     pub(crate) fn put(&self, bytes: &[u8]) -> Result<Pin, Error> {
         self.0.health.check()?;
         let digest = Digest::of(bytes);
-        *self.pins().by_digest.entry(digest).or_default() += 1;
+        {
+            let mut pins = self.pins();
+            *pins.by_digest.entry(digest).or_default() += 1;
+            // A row may refer to it again, and be gone again before that is looked for.
+            pins.later.entry(digest).and_modify(|unused| *unused = None);
+        }
         let pin = Pin { digest, blobs: self.clone() };
         let path = self.path(digest);
         if fs::read(&path).is_ok_and(|found| found == bytes) {
@@ -241,18 +260,28 @@ impl Blobs {
         }
     }
 
-    /// Removes the file of a digest unless it is pinned, or `is_used` says that a row refers to it.
+    /// Removes the file of a digest unless it is pinned, may still be read, or `is_used` says that a row refers to it.
     pub(crate) fn remove_unless(
         &self,
         digest: Digest,
         is_used: impl FnOnce() -> Result<bool, Error>,
     ) -> Result<Removal, Error> {
-        let pins = self.pins();
-        if pins.all > 0 || pins.by_digest.contains_key(&digest) {
-            return Ok(Removal::Pinned);
+        let mut pins = self.pins();
+        if pins.by_digest.contains_key(&digest) {
+            pins.later.insert(digest, None);
+            return Ok(Removal::Later);
         }
-        if is_used()? {
-            return Ok(Removal::Used);
+        let unused = match pins.later.remove(&digest).flatten() {
+            Some(unused) => unused,
+            None if is_used()? => return Ok(Removal::Used),
+            None => {
+                pins.now += 1;
+                pins.now
+            }
+        };
+        if pins.all.first_key_value().is_some_and(|(began, _)| *began < unused) {
+            pins.later.insert(digest, Some(unused));
+            return Ok(Removal::Later);
         }
         let path = self.path(digest);
         match fs::remove_file(&path) {
@@ -264,10 +293,12 @@ impl Blobs {
         }
     }
 
-    /// Keeps all files where they are.
+    /// Keeps all files that rows refer to now.
     pub(crate) fn pin_all(&self) -> PinAll {
-        self.pins().all += 1;
-        PinAll(self.clone())
+        let mut pins = self.pins();
+        let began = pins.now;
+        *pins.all.entry(began).or_default() += 1;
+        PinAll { began, blobs: self.clone() }
     }
 
     /// The digests of the files that are there.
@@ -297,17 +328,52 @@ pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::path::PathBuf;
     use std::sync::Arc;
 
-    use super::{Blobs, Health};
+    use super::{Blobs, Health, Removal};
     use crate::faults::Fault;
 
     /// What Unix says of a disk that is full.
     const ENOSPC: i32 = 28;
 
+    /// A folder by the name of a test.
+    fn folder(test: &str) -> PathBuf {
+        std::env::temp_dir().join(format!("faas-store-{test}-{}", std::process::id()))
+    }
+
+    #[test]
+    fn files_go_while_others_read_who_cannot_have_seen_them() {
+        let folder = folder("seen");
+        let blobs = Blobs::open(folder.clone(), Arc::default()).unwrap();
+        let remove = |digest| blobs.remove_unless(digest, || Ok(false)).unwrap();
+        let first = blobs.pin_all();
+        let digest = blobs.put(b"one").unwrap().digest();
+        assert_eq!(remove(digest), Removal::Later);
+        let second = blobs.pin_all();
+        assert_eq!(remove(digest), Removal::Later);
+        drop(first);
+        assert_eq!(remove(digest), Removal::Gone, "the second began later");
+        drop(second);
+        let first = blobs.pin_all();
+        drop(blobs.put(b"one").unwrap());
+        assert_eq!(remove(digest), Removal::Later);
+        // A row refers to it again while another one begins to read, and is gone again.
+        let pin = blobs.put(b"one").unwrap();
+        let second = blobs.pin_all();
+        drop((pin, first));
+        assert_eq!(remove(digest), Removal::Later);
+        let third = blobs.pin_all();
+        drop(second);
+        assert_eq!(remove(digest), Removal::Gone);
+        drop(third);
+        assert_eq!(blobs.list().unwrap(), []);
+        fs::remove_dir_all(folder).unwrap();
+    }
+
     #[test]
     fn a_file_that_is_there_is_relied_on_once_its_name_is_on_disk() {
-        let folder = std::env::temp_dir().join(format!("faas-store-blobs-{}", std::process::id()));
+        let folder = folder("names");
         let health = Arc::new(Health::default());
         let open = || Blobs::open(folder.clone(), Arc::clone(&health));
         let without_room = |what: &dyn Fn() -> bool| {

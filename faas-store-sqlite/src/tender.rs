@@ -4,6 +4,7 @@
 //! never quite done: frames come while it works. Once few are left the writer moves these itself, between two
 //! transactions, and its next one begins the log anew. So the log stays small, and nobody waits for more than a few pages.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -30,8 +31,9 @@ const LONG: u32 = 8_000;
 /// So many frames the writer moves itself. Arbitrary: a few milliseconds.
 const FEW: u32 = 1_000;
 
-/// How often the log is moved where writes are answered before they are on disk.
-const NORMAL: Duration = Duration::from_secs(1);
+/// How often the log is moved where writes are answered before they are on disk, and files are tried again that somebody
+/// may have read.
+const AGAIN: Duration = Duration::from_secs(1);
 
 enum Chore {
     Checkpoint,
@@ -79,8 +81,8 @@ impl Tender {
             blobs,
             health: Arc::clone(&health),
             progress: Arc::clone(&progress),
-            pinned: Vec::new(),
-            due: Instant::now() + NORMAL,
+            later: BTreeSet::new(),
+            due: Instant::now() + AGAIN,
         };
         let name = "faas-store-tender".to_owned();
         let thread = std::thread::Builder::new().name(name).spawn(move || worker.work(&received))?;
@@ -154,9 +156,9 @@ struct Worker {
     blobs: Blobs,
     health: Arc<Health>,
     progress: Arc<Progress>,
-    /// Files that were to be removed while somebody had pinned them.
-    pinned: Vec<Digest>,
-    /// When the log is moved where writes are answered before they are on disk.
+    /// Files that were to be removed while somebody might have read them.
+    later: BTreeSet<Digest>,
+    /// When it does what it is not told.
     due: Instant,
 }
 
@@ -175,20 +177,22 @@ impl Worker {
                 },
             }
         }
-        self.remove(Vec::new());
+        self.try_again();
     }
 
     fn next(&mut self, chores: &Receiver<Chore>) -> Option<Chore> {
-        if self.durability == Durability::Full {
-            return chores.recv().ok();
-        }
         loop {
+            if self.durability == Durability::Full && self.later.is_empty() {
+                return chores.recv().ok();
+            }
             // However many chores there are.
             if self.due <= Instant::now() {
-                if self.frames.load(Relaxed) != self.progress.moved.load(Relaxed) {
+                let has_more = self.frames.load(Relaxed) != self.progress.moved.load(Relaxed);
+                if self.durability == Durability::Normal && has_more {
                     self.checkpoint();
                 }
-                self.due = Instant::now() + NORMAL;
+                self.try_again();
+                self.due = Instant::now() + AGAIN;
             }
             match chores.recv_timeout(self.due.saturating_duration_since(Instant::now())) {
                 Ok(chore) => return Some(chore),
@@ -204,14 +208,19 @@ impl Worker {
         }
     }
 
-    /// Removes files that no row refers to, and those that were pinned before.
-    fn remove(&mut self, digests: Vec<Digest>) {
-        for digest in std::mem::take(&mut self.pinned).into_iter().chain(digests) {
+    fn try_again(&mut self) {
+        let later = std::mem::take(&mut self.later);
+        self.remove(later);
+    }
+
+    /// Removes files that no row refers to.
+    fn remove(&mut self, digests: impl IntoIterator<Item = Digest>) {
+        for digest in digests {
             // A write whose commit failed may be there at the next start, and refer to what no row does now.
             let may_be_used = || Ok(self.health.has_failed() || is_used(&self.connection, digest)?);
             match self.blobs.remove_unless(digest, may_be_used) {
                 Ok(Removal::Gone | Removal::Used) => {}
-                Ok(Removal::Pinned) => self.pinned.push(digest),
+                Ok(Removal::Later) => drop(self.later.insert(digest)),
                 Err(error) => tracing::warn!(%error, "a file that nothing refers to is left"),
             }
         }
@@ -229,36 +238,59 @@ fn is_used(connection: &Connection, digest: Digest) -> Result<bool, Error> {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::path::PathBuf;
     use std::sync::Arc;
+    use std::time::Duration;
 
     use rusqlite::Connection;
 
-    use super::{Durability, Health, Instant, Worker};
+    use super::{Durability, Health, Tender};
     use crate::blobs::Blobs;
 
-    #[test]
-    fn a_store_that_writes_no_more_removes_no_file() {
-        let folder = std::env::temp_dir().join(format!("faas-store-tender-{}", std::process::id()));
+    /// A folder by the name of a test, its files, and a tender of them that no row refers to.
+    fn tender(test: &str) -> (PathBuf, Blobs, Tender, Arc<Health>) {
+        let folder = std::env::temp_dir().join(format!("faas-store-{test}-{}", std::process::id()));
         let health = Arc::new(Health::default());
         let blobs = Blobs::open(folder.clone(), Arc::clone(&health)).unwrap();
         let connection = Connection::open_in_memory().unwrap();
         connection.execute_batch("CREATE TABLE blobs (digest BLOB PRIMARY KEY)").unwrap();
-        let mut worker = Worker {
-            connection,
-            durability: Durability::Full,
-            frames: Arc::default(),
-            blobs: blobs.clone(),
-            health: Arc::clone(&health),
-            progress: Arc::default(),
-            pinned: Vec::new(),
-            due: Instant::now(),
-        };
-        let [first, second] = [b"first", b"other"].map(|bytes| blobs.put(bytes).unwrap().digest());
-        worker.remove(vec![first]);
+        let tender =
+            Tender::start(connection, Durability::Full, Arc::default(), blobs.clone(), Arc::clone(&health));
+        (folder, blobs, tender.unwrap(), health)
+    }
+
+    #[test]
+    fn a_store_that_writes_no_more_removes_no_file() {
+        let (folder, blobs, mut tender, health) = tender("failed");
+        let pin = blobs.put(b"one").unwrap();
+        tender.remove(vec![pin.digest()]);
         health.fail("a commit failed");
-        worker.remove(vec![second]);
-        let left = blobs.list().unwrap();
+        let digest = pin.digest();
+        drop(pin);
+        tender.stop();
+        assert_eq!(blobs.list().unwrap(), [digest]);
         fs::remove_dir_all(folder).unwrap();
-        assert_eq!(left, [second]);
+    }
+
+    #[test]
+    fn a_file_that_was_pinned_goes_though_nothing_else_happens() {
+        let (folder, blobs, mut tender, _) = tender("again");
+        let until_left = |count| {
+            for _ in 0..1_000 {
+                if blobs.list().unwrap().len() == count {
+                    return;
+                }
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            panic!("{count} are not left");
+        };
+        let pin = blobs.put(b"one").unwrap();
+        let other = blobs.put(b"other").unwrap().digest();
+        tender.remove(vec![pin.digest(), other]);
+        until_left(1);
+        drop(pin);
+        until_left(0);
+        tender.stop();
+        fs::remove_dir_all(folder).unwrap();
     }
 }
