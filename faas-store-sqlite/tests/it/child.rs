@@ -1,7 +1,8 @@
 //! Processes of their own: this program, told by the environment what to do.
 
 use std::env;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -16,13 +17,13 @@ const TASK: &str = "FAAS_TEST_STORE_TASK";
 const PLACE: &str = "FAAS_TEST_STORE_PLACE";
 
 fn start(task: &str, place: &Path) -> Child {
-    start_by(Command::new(env::current_exe().unwrap()), task, place)
+    start_by(Command::new(env::current_exe().unwrap()), task, place).unwrap()
 }
 
-fn start_by(mut command: Command, task: &str, place: &Path) -> Child {
+fn start_by(mut command: Command, task: &str, place: &Path) -> io::Result<Child> {
     command.args(["--exact", "child::does_what_it_is_told", "--nocapture"]);
     command.env(TASK, task).env(PLACE, place).stdout(Stdio::piped()).stdin(Stdio::piped());
-    command.spawn().unwrap()
+    command.spawn()
 }
 
 /// Runs in the child; in the parent there is nothing to do.
@@ -38,6 +39,10 @@ fn does_what_it_is_told() {
             say("holds".to_owned());
             // Until the parent goes on or is gone.
             let _ = std::io::stdin().read_line(&mut String::new());
+        }
+        "open" => {
+            let error = open(&place).unwrap_err();
+            say(format!("{:?} {error}", error.kind()));
         }
         "write too much" => {
             for error in runtime.block_on(write_too_much(&place)) {
@@ -117,8 +122,21 @@ pub(crate) fn write_too_much_and_fail(place: &Path) -> Vec<String> {
     // Without the trap the signal would end it before it is told.
     let script = format!("trap '' XFSZ; ulimit -f {BLOCKS}; exec \"$@\"");
     command.args(["-c", &script, "sh"]).arg(env::current_exe().unwrap());
-    let mut child = start_by(command, "write too much", place);
+    let mut child = start_by(command, "write too much", place).unwrap();
     let errors = said(&mut child).collect();
     assert!(child.wait().unwrap().success());
     errors
+}
+
+/// The error of a child of that user that opens a store; `None` where that user cannot run this program.
+pub(crate) fn open_as(user: u32, place: &Path) -> Option<String> {
+    let mut command = Command::new(env::current_exe().unwrap());
+    command.uid(user).gid(user);
+    let mut child = match start_by(command, "open", place) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return None,
+        child => child.unwrap(),
+    };
+    let error = said(&mut child).last().unwrap();
+    assert!(child.wait().unwrap().success());
+    Some(error)
 }

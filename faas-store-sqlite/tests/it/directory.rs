@@ -1,12 +1,14 @@
 //! Who may open which directory.
 
 use std::fs;
+use std::io::Write;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 
 use faas_core::ErrorKind;
 use faas_store_sqlite::SqliteStore;
 use rusqlite::Connection;
 
-use crate::child::Holder;
+use crate::child::{Holder, open_as};
 use crate::full::Tmpfs;
 use crate::made::{Folder, keep, numbers};
 
@@ -85,6 +87,48 @@ async fn a_directory_that_may_not_be_written_to_is_refused() {
     disk.remount("rw");
     let store = SqliteStore::open(&path).unwrap();
     assert_eq!(numbers(&store).await.len(), 5);
+}
+
+/// A user that has nothing.
+const NOBODY: u32 = 65_534;
+
+#[tokio::test]
+async fn a_directory_of_another_user_or_without_the_right_to_write_is_refused() {
+    let test = "a_directory_of_another_user_or_without_the_right_to_write_is_refused";
+    let folder = Folder::new();
+    let path = folder.path();
+    let store = folder.open();
+    keep(&store, 0..5).await;
+    drop(store);
+    let is_root = fs::metadata(&path).unwrap().uid() == 0;
+    let assert_refused = |error: &str| {
+        assert!(error.starts_with("PermissionDenied"), "{error}");
+        assert!(error.contains(path.to_str().unwrap()), "{error}");
+    };
+    let set_mode = |mode| fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+    if is_root {
+        let Some(error) = open_as(NOBODY, &path) else {
+            // Past the harness, which keeps what a test prints that passes.
+            let _ = writeln!(std::io::stdout(), "SKIP {test}: other users may not run this program");
+            return;
+        };
+        assert_refused(&error);
+        chown(&path, Some(NOBODY), None).unwrap();
+        for entry in fs::read_dir(&path).unwrap() {
+            chown(entry.unwrap().path(), Some(NOBODY), None).unwrap();
+        }
+        set_mode(0o555);
+        // Root may write all the same.
+        assert_refused(&open_as(NOBODY, &path).unwrap());
+    } else {
+        set_mode(0o555);
+        let error = folder.try_open().unwrap_err();
+        assert_refused(&format!("{:?} {error}", error.kind()));
+    }
+    set_mode(0o700);
+    let store = folder.open();
+    assert_eq!(numbers(&store).await.len(), 5);
+    store.check().await.unwrap();
 }
 
 #[tokio::test]
