@@ -33,6 +33,12 @@ pub(crate) enum Kind {
     Key = 4,
     Schedule = 5,
     Claim = 6,
+    /// The last revision.
+    Revision = 7,
+    /// How many rows refer to a file.
+    Refs = 8,
+    /// When a dead letter was due.
+    Letter = 9,
 }
 
 const INLINE: u8 = 0;

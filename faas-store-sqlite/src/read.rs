@@ -9,10 +9,10 @@ use rusqlite::{Row, params, params_from_iter};
 
 use crate::blobs::Blobs;
 use crate::codec;
-use crate::error::Failure;
+use crate::error::{Failure, damaged};
 use crate::readers::Reader;
 use crate::rows::{self, check_sum, key, kind_number, number, time, timestamp};
-use crate::write::{RawStanding, key_sum, revision_sum, schedule_sum};
+use crate::write::{RawStanding, entity_sum, key_sum, letter_sum, schedule_sum};
 
 impl Reader<'_> {
     pub(crate) fn activation(&self, id: ActivationId) -> Result<Option<Activation>, Failure> {
@@ -29,7 +29,11 @@ impl Reader<'_> {
         );
         values.push(query.limit.map_or(-1, number).into());
         values.push(number(query.skip).into());
-        self.list(&sql, params_from_iter(values), |row| read_record(row, 0, self.blobs))
+        self.list(&sql, params_from_iter(values), |row| {
+            let record = read_record(row, 0, self.blobs)?;
+            fits(&record, query.matches(&record))?;
+            Ok(record)
+        })
     }
 
     pub(crate) fn count_activations(&self, query: &ActivationQuery) -> Result<u64, Failure> {
@@ -40,28 +44,30 @@ impl Reader<'_> {
     }
 
     pub(crate) fn entity(&self, name: &EntityName) -> Result<Option<Entity>, Failure> {
-        let sql = "SELECT name, revision, sum, body FROM entities WHERE name = ?1";
+        let sql = "SELECT name, kind, revision, sum, body FROM entities WHERE name = ?1";
         self.find(sql, [name.as_str()], |row| self.read_entity(row))
     }
 
     pub(crate) fn entities(&self, kind: EntityKind, namespace: &str) -> Result<Vec<Entity>, Failure> {
         // A zero comes right after a slash.
         let (from, to) = (format!("{namespace}/"), format!("{namespace}0"));
-        let sql = "SELECT name, revision, sum, body FROM entities \
+        let sql = "SELECT name, kind, revision, sum, body FROM entities \
                    WHERE name >= ?1 AND name < ?2 AND kind = ?3 ORDER BY name";
         self.list(sql, params![from, to, kind_number(kind)], |row| self.read_entity(row))
     }
 
+    /// Reads `name, kind, revision, sum, body`.
     pub(crate) fn read_entity(&self, row: &Row<'_>) -> Result<Entity, Failure> {
         let name: String = row.get(0)?;
-        let revision = Revision(row.get::<_, i64>(1)?.cast_unsigned());
-        check_sum(&format!("the entity '{name}'"), revision_sum(&name, revision), row.get(2)?)?;
-        Ok(codec::entity(&name, revision, row.get_ref(3)?.as_blob().unwrap_or_default(), self.blobs)?)
+        let revision = Revision(row.get::<_, i64>(2)?.cast_unsigned());
+        check_sum(&format!("the entity '{name}'"), entity_sum(&name, row.get(1)?, revision), row.get(3)?)?;
+        Ok(codec::entity(&name, revision, row.get_ref(4)?.as_blob().unwrap_or_default(), self.blobs)?)
     }
 
     pub(crate) fn keyed(&self, key: &str, now: Timestamp) -> Result<Option<ActivationId>, Failure> {
-        let sql = "SELECT id, until, sum FROM keys WHERE key = ?1 AND until > ?2";
-        self.find(sql, params![key.as_bytes(), time(now)], |row| read_key(row, key.as_bytes(), 0))
+        let sql = "SELECT id, until, sum FROM keys WHERE key = ?1";
+        let found = self.find(sql, [key.as_bytes()], |row| read_key(row, key.as_bytes(), 0))?;
+        Ok(found.filter(|(_, until)| *until > now).map(|(id, _)| id))
     }
 
     pub(crate) fn next_due(&self) -> Result<Option<Timestamp>, Failure> {
@@ -87,15 +93,20 @@ impl Reader<'_> {
 
     pub(crate) fn dead_letters(&self, query: &ActivationQuery) -> Result<Vec<DeadLetter>, Failure> {
         let Conditions { text, mut values, .. } = Conditions::of(query);
-        let sql =
-            format!("SELECT id, due, job, record FROM dead_letters {text} ORDER BY seq LIMIT ? OFFSET ?");
+        let sql = format!(
+            "SELECT id, due, sum, job, record FROM dead_letters {text} ORDER BY seq LIMIT ? OFFSET ?"
+        );
         values.push(query.limit.map_or(-1, number).into());
         values.push(number(query.skip).into());
-        self.list(&sql, params_from_iter(values), |row| read_dead_letter(row, self.blobs))
+        self.list(&sql, params_from_iter(values), |row| {
+            let letter = read_dead_letter(row, self.blobs)?;
+            fits(&letter.record, query.matches(&letter.record))?;
+            Ok(letter)
+        })
     }
 
     pub(crate) fn find_dead_letter(&self, id: ActivationId) -> Result<Option<DeadLetter>, Failure> {
-        let sql = "SELECT id, due, job, record FROM dead_letters WHERE id = ?1";
+        let sql = "SELECT id, due, sum, job, record FROM dead_letters WHERE id = ?1";
         self.find(sql, params![key(id)], |row| read_dead_letter(row, self.blobs))
     }
 
@@ -110,20 +121,31 @@ pub(crate) fn read_record(row: &Row<'_>, at: usize, blobs: &Blobs) -> Result<Act
     Ok(codec::record(id, row.get_ref(at + 1)?.as_blob().unwrap_or_default(), blobs)?)
 }
 
-/// Reads `id, due, job, record`.
+/// Refuses a record whose row says something else.
+pub(crate) fn fits(record: &Activation, fits: bool) -> Result<(), Failure> {
+    if fits {
+        return Ok(());
+    }
+    let text =
+        format!("the database is damaged: a column of activation {} is not what its record says", record.id);
+    Err(damaged(text).into())
+}
+
+/// Reads `id, due, sum, job, record`.
 pub(crate) fn read_dead_letter(row: &Row<'_>, blobs: &Blobs) -> Result<DeadLetter, Failure> {
     let blob = |at| Ok::<_, Failure>(row.get_ref(at)?.as_blob().unwrap_or_default());
     let not_before = timestamp(row.get(1)?);
-    let job = codec::job(blob(0)?, not_before, blob(2)?, blobs)?;
-    Ok(DeadLetter { job, record: codec::record(blob(0)?, blob(3)?, blobs)? })
+    check_sum("a dead letter", letter_sum(blob(0)?, not_before), row.get(2)?)?;
+    let job = codec::job(blob(0)?, not_before, blob(3)?, blobs)?;
+    Ok(DeadLetter { job, record: codec::record(blob(0)?, blob(4)?, blobs)? })
 }
 
 /// Reads `id, until, sum` from column `at` on.
-pub(crate) fn read_key(row: &Row<'_>, key: &[u8], at: usize) -> Result<ActivationId, Failure> {
+pub(crate) fn read_key(row: &Row<'_>, key: &[u8], at: usize) -> Result<(ActivationId, Timestamp), Failure> {
     let id = rows::id(row.get_ref(at)?.as_blob().unwrap_or_default())?;
     let until = timestamp(row.get(at + 1)?);
     check_sum("a key", key_sum(key, id, until), row.get(at + 2)?)?;
-    Ok(id)
+    Ok((id, until))
 }
 
 /// Reads `name, position, sum`.

@@ -4,7 +4,7 @@ use faas_core::{ActivationId, Error, ErrorKind, Timestamp};
 use rusqlite::{Row, params};
 
 use super::{NewJob, NewRecord, Txn};
-use crate::codec::{Kind, digests};
+use crate::codec::{Kind, checksum, digests};
 use crate::error::Failure;
 use crate::rows::{key, time};
 
@@ -17,10 +17,11 @@ impl Txn<'_> {
         record: &NewRecord,
     ) -> Result<(), Failure> {
         let (namespace, name) = (self.name(&record.namespace)?, self.name(&record.name)?);
-        let sql = "INSERT INTO dead_letters (id, namespace, name, start, due, job, record) \
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-        let (start, due) = (time(record.start), time(not_before));
-        self.execute(sql, params![key(record.id), namespace, name, start, due, job, record.sealed.body])?;
+        let sql = "INSERT INTO dead_letters (id, namespace, name, start, due, sum, job, record) \
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+        let id = key(record.id);
+        let (start, due, sum) = (time(record.start), time(not_before), letter_sum(&id, not_before));
+        self.execute(sql, params![id, namespace, name, start, due, sum, job, record.sealed.body])?;
         self.hold_pinned(&record.sealed)?;
         self.memory.tally.counts.dead_letters += 1;
         Ok(())
@@ -62,4 +63,9 @@ impl Txn<'_> {
         *letters = letters.saturating_sub(1);
         Ok(true)
     }
+}
+
+/// The checksum of when a dead letter was due.
+pub(crate) fn letter_sum(id: &[u8], due: Timestamp) -> u32 {
+    checksum(Kind::Letter, &[id, &time(due).to_le_bytes()])
 }

@@ -2,13 +2,13 @@
 
 use faas_core::store::{Entity, EntityKind, Expect, Revision};
 use faas_core::{EntityName, Error, ErrorKind, Timestamp};
-use rusqlite::params;
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::Txn;
 use crate::blobs::Blobs;
 use crate::codec::{Kind, Parts, Sealed, checksum, digests};
-use crate::error::Failure;
-use crate::rows::{kind_number, time};
+use crate::error::{Failure, damaged};
+use crate::rows::{check_sum, kind_number, time};
 
 /// What is kept of an entity under a name.
 struct Found {
@@ -28,8 +28,9 @@ impl Txn<'_> {
         let revision = self.next_revision()?;
         self.forget_entity(name, found)?;
         let sql = "INSERT INTO entities (name, kind, revision, sum, body) VALUES (?1, ?2, ?3, ?4, ?5)";
-        let (number, sum) = (revision.0.cast_signed(), revision_sum(name.as_str(), revision));
-        self.execute(sql, params![name.as_str(), kind_number(*kind), number, sum, sealed.body])?;
+        let kind = kind_number(*kind);
+        let (number, sum) = (revision.0.cast_signed(), entity_sum(name.as_str(), kind, revision));
+        self.execute(sql, params![name.as_str(), kind, number, sum, sealed.body])?;
         self.hold_pinned(sealed)?;
         Ok(revision)
     }
@@ -51,18 +52,26 @@ impl Txn<'_> {
     }
 
     fn find_entity(&self, name: &EntityName) -> Result<Option<Found>, Failure> {
-        let sql = "SELECT kind, revision, body FROM entities WHERE name = ?1";
-        self.find(sql, [name.as_str()], |row| {
+        let sql = "SELECT kind, revision, body, sum FROM entities WHERE name = ?1";
+        let found = self.find(sql, [name.as_str()], |row| {
             let revision = Revision(row.get::<_, i64>(1)?.cast_unsigned());
-            Ok(Found { kind: row.get(0)?, revision, body: row.get(2)? })
-        })
+            Ok((Found { kind: row.get(0)?, revision, body: row.get(2)? }, row.get(3)?))
+        })?;
+        let Some((found, sum)) = found else { return Ok(None) };
+        check_sum(
+            &format!("the entity '{name}'"),
+            entity_sum(name.as_str(), found.kind, found.revision),
+            sum,
+        )?;
+        Ok(Some(found))
     }
 
     fn next_revision(&mut self) -> Result<Revision, Failure> {
-        let sql = "INSERT INTO meta (key, value) VALUES ('revision', 1) \
-                   ON CONFLICT DO UPDATE SET value = value + 1 RETURNING value";
-        let revision: Option<i64> = self.find(sql, [], |row| row.get(0))?;
-        Ok(Revision(revision.unwrap_or_default().cast_unsigned()))
+        let Revision(last) = last_revision(self.connection)?;
+        let next = Revision(last + 1);
+        let sql = "INSERT OR REPLACE INTO meta (key, value) VALUES ('revision', ?1)";
+        self.execute(sql, [format!("{} {}", next.0, last_sum(next))])?;
+        Ok(next)
     }
 
     pub(crate) fn put_schedule(&mut self, name: &EntityName, position: Timestamp) -> Result<(), Failure> {
@@ -91,9 +100,28 @@ impl NewEntity {
     }
 }
 
-/// The checksum of an entity's revision.
-pub(crate) fn revision_sum(name: &str, revision: Revision) -> u32 {
-    checksum(Kind::Entity, &[name.as_bytes(), &revision.0.to_le_bytes()])
+/// The last revision that was given.
+pub(crate) fn last_revision(connection: &Connection) -> Result<Revision, Failure> {
+    let find = |sql| connection.prepare_cached(sql)?.query_row([], |row| row.get::<_, String>(0)).optional();
+    let Some(text) = find("SELECT value FROM meta WHERE key = 'revision'")? else {
+        return match find("SELECT name FROM entities LIMIT 1")? {
+            None => Ok(Revision(0)),
+            Some(_) => Err(damaged("the database is damaged: it lacks the last revision").into()),
+        };
+    };
+    let parsed = text.split_once(' ').and_then(|(last, sum)| Some((last.parse().ok()?, sum.parse().ok()?)));
+    let (last, sum) = parsed.map_or((Revision(0), 0), |(last, sum)| (Revision(last), sum));
+    check_sum("the last revision", last_sum(last), sum)?;
+    Ok(last)
+}
+
+fn last_sum(last: Revision) -> u32 {
+    checksum(Kind::Revision, &[&last.0.to_le_bytes()])
+}
+
+/// The checksum of an entity's columns.
+pub(crate) fn entity_sum(name: &str, kind: i64, revision: Revision) -> u32 {
+    checksum(Kind::Entity, &[name.as_bytes(), &kind.to_le_bytes(), &revision.0.to_le_bytes()])
 }
 
 /// The checksum of a schedule's row.

@@ -7,6 +7,7 @@ use rusqlite::{Row, params};
 use super::{NewFollowUp, NewJob, NewRecord, Txn, taken};
 use crate::codec::{Kind, checksum, digests};
 use crate::error::{Failure, damaged};
+use crate::read::read_key;
 use crate::rows::{self, Standing, check_sum, key, number, time, timestamp};
 
 /// A job that was claimed, as it is kept.
@@ -132,13 +133,13 @@ impl Txn<'_> {
     fn take_key(&mut self, job: &NewJob) -> Result<(), Failure> {
         let Some(taken) = &job.key else { return Ok(()) };
         let bytes = taken.key.as_bytes();
-        let sql = "SELECT until FROM keys WHERE key = ?1";
-        let until: Option<i64> = self.find(sql, [bytes], |row| row.get(0))?;
-        if until.is_some_and(|until| timestamp(until) > job.accepted) {
+        let sql = "SELECT id, until, sum FROM keys WHERE key = ?1";
+        let found = self.find(sql, [bytes], |row| Ok(read_key(row, bytes, 0)))?.transpose()?;
+        if found.is_some_and(|(_, until)| until > job.accepted) {
             let text = format!("the key '{}' is taken", taken.key);
             return Err(Error::new(ErrorKind::AlreadyExists, text).into());
         }
-        let sql = "DELETE FROM keys WHERE key IN \
+        let sql = "DELETE FROM keys WHERE until <= ?1 AND key IN \
                    (SELECT key FROM keys WHERE until <= ?1 ORDER BY until LIMIT ?2)";
         self.execute(sql, params![time(job.accepted), DROPPED_KEYS])?;
         let sum = key_sum(bytes, job.id, taken.until);

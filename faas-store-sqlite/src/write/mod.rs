@@ -13,12 +13,13 @@ use faas_core::{Activation, ActivationId, EntityName, Error, ErrorKind, Timestam
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::blobs::{Blobs, Digest};
-use crate::codec::{Kind, Parts, Sealed};
+use crate::codec::{Kind, Parts, Sealed, checksum};
 use crate::config::SqliteConfig;
 use crate::counts::Counts;
 use crate::error::Failure;
 
-pub(crate) use self::entities::{NewEntity, revision_sum, schedule_sum};
+pub(crate) use self::dead_letters::letter_sum;
+pub(crate) use self::entities::{NewEntity, entity_sum, last_revision, schedule_sum};
 pub(crate) use self::jobs::{ClaimedRow, RawStanding, key_sum};
 
 /// A record, ready to be written.
@@ -187,8 +188,10 @@ impl Txn<'_> {
 
     /// Notes that a row refers to files.
     fn hold(&self, digests: impl IntoIterator<Item = Digest>) -> Result<(), Failure> {
-        let sql = "INSERT INTO blobs (digest, refs) VALUES (?1, 1) ON CONFLICT DO UPDATE SET refs = refs + 1";
-        digests.into_iter().try_for_each(|digest| self.execute(sql, [digest.as_bytes()]).map(drop))
+        digests.into_iter().try_for_each(|digest| {
+            let refs = self.refs(digest)?.unwrap_or(0);
+            self.put_refs(digest, refs + 1)
+        })
     }
 
     fn hold_pinned(&self, sealed: &Sealed) -> Result<(), Failure> {
@@ -198,15 +201,35 @@ impl Txn<'_> {
     /// Notes that a row is gone which referred to files.
     fn release(&mut self, digests: impl IntoIterator<Item = Digest>) -> Result<(), Failure> {
         for digest in digests {
-            let sql = "UPDATE blobs SET refs = refs - 1 WHERE digest = ?1 RETURNING refs";
-            let left: Option<i64> = self.find(sql, [digest.as_bytes()], |row| row.get(0))?;
-            if left.is_some_and(|refs| refs <= 0) {
-                self.execute("DELETE FROM blobs WHERE digest = ?1", [digest.as_bytes()])?;
-                self.memory.freed.push(digest);
-                self.memory.tally.freed += 1;
+            match self.refs(digest)? {
+                Some(refs) if refs > 1 => self.put_refs(digest, refs - 1)?,
+                Some(_) => {
+                    self.execute("DELETE FROM blobs WHERE digest = ?1", [digest.as_bytes()])?;
+                    self.memory.freed.push(digest);
+                    self.memory.tally.freed += 1;
+                }
+                None => {}
             }
         }
         Ok(())
+    }
+
+    /// How many times rows refer to a file. Where that is damaged, so many that the file stays.
+    fn refs(&self, digest: Digest) -> Result<Option<i64>, Failure> {
+        let sql = "SELECT refs, sum FROM blobs WHERE digest = ?1";
+        let found = self.find(sql, [digest.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(found.map(|(refs, sum): (i64, u32)| {
+            if refs_sum(digest, refs) == sum {
+                return refs;
+            }
+            tracing::error!(%digest, "the database is damaged: a file is kept, since it is not known who needs it");
+            MANY
+        }))
+    }
+
+    fn put_refs(&self, digest: Digest, refs: i64) -> Result<(), Failure> {
+        let sql = "INSERT OR REPLACE INTO blobs (digest, refs, sum) VALUES (?1, ?2, ?3)";
+        self.execute(sql, params![digest.as_bytes(), refs, refs_sum(digest, refs)]).map(drop)
     }
 
     fn has_record(&self, id: ActivationId) -> Result<bool, Failure> {
@@ -218,6 +241,14 @@ impl Txn<'_> {
         let sql = "SELECT 1 FROM jobs WHERE id = ?1";
         Ok(self.find(sql, params![crate::rows::key(id)], |_| Ok(()))?.is_some())
     }
+}
+
+/// More references to a file than there can be.
+const MANY: i64 = 1 << 62;
+
+/// The checksum of how many times rows refer to a file.
+pub(crate) fn refs_sum(digest: Digest, refs: i64) -> u32 {
+    checksum(Kind::Refs, &[digest.as_bytes(), &refs.to_le_bytes()])
 }
 
 /// The error of an id that is not new.

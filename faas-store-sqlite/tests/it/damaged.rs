@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::made::{Folder, at, files, id, job, record};
 
 /// Changes the database of a store that is closed as a disk does: nothing but the bytes is another.
-fn alter(store: &Path, sql: &str) {
+pub(crate) fn alter(store: &Path, sql: &str) {
     let path = store.join("store.db");
     let modified = fs::metadata(&path).unwrap().modified().unwrap();
     let connection = rusqlite::Connection::open(&path).unwrap();

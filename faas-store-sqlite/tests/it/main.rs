@@ -8,6 +8,7 @@
 
 mod backup;
 mod child;
+mod columns;
 mod corrupt;
 mod damaged;
 mod directory;
