@@ -14,7 +14,6 @@ use crate::check;
 use crate::counts::Counts;
 use crate::directory::Lock;
 use crate::error::{Failure, damaged, file};
-use crate::health::Health;
 use crate::readers::Reader;
 use crate::state::{Closed, Layout, Stamp, State, token};
 
@@ -30,7 +29,7 @@ pub(crate) fn backup(reader: &Reader<'_>, to: &Path) -> Result<(), Failure> {
     Backup::new(reader.connection, &mut target)?.run_to_completion(1_000, std::time::Duration::ZERO, None)?;
     drop(snapshot);
     drop(target);
-    let blobs = Blobs::open(copy.layout.blobs(), Arc::new(Health::default()))?;
+    let blobs = Blobs::open(copy.layout.blobs(), Arc::default())?;
     for digest in digests {
         let path = reader.blobs.path(digest);
         let length = fs::metadata(&path).map_err(|error| file("look at", &path, error))?.len();
@@ -46,7 +45,7 @@ pub(crate) fn restore(from: &Path, to: &Path) -> Result<(), Error> {
         let text = format!("{} is no backup: it has no database", from.display());
         return Err(Error::new(ErrorKind::NotFound, text));
     }
-    let lock = Lock::take(&source)?;
+    let lock = Lock::take_to_read(&source)?;
     let closed = State::read(&source)?.is_some_and(|state| state.closed.is_some());
     if !closed {
         let text = format!("{} was not closed: open it, and make a backup of it", from.display());
@@ -55,9 +54,8 @@ pub(crate) fn restore(from: &Path, to: &Path) -> Result<(), Error> {
     let copy = Copy::begin(to)?;
     let (database, target) = (source.database(), copy.layout.database());
     fs::copy(&database, &target).map_err(|error| file("copy to", &target, error))?;
-    let health = Arc::new(Health::default());
-    let blobs = Blobs::open(copy.layout.blobs(), Arc::clone(&health))?;
-    let kept = Blobs::open(source.blobs(), health)?;
+    let blobs = Blobs::open(copy.layout.blobs(), Arc::default())?;
+    let kept = Blobs::within(source.blobs(), Arc::default());
     for digest in kept.list()? {
         let path = kept.path(digest);
         let length = fs::metadata(&path).map_err(|error| file("look at", &path, error))?.len();
@@ -101,7 +99,7 @@ impl Copy {
         // What is written to it goes to the file itself; who opens the store turns to a log again.
         let read = |row: &rusqlite::Row<'_>| row.get::<_, String>(0);
         connection.pragma_update_and_check(None, "journal_mode", "DELETE", read).map_err(Failure::from)?;
-        let blobs = Blobs::open(layout.blobs(), Arc::new(Health::default()))?;
+        let blobs = Blobs::open(layout.blobs(), Arc::default())?;
         let reader = Reader { connection: &connection, blobs: &blobs };
         crate::schema::check(&connection, &database)?;
         check::complete(&reader)?;

@@ -158,14 +158,7 @@ impl Blobs {
             }
             _ => {}
         }
-        let inner = Inner {
-            folder,
-            health,
-            pins: Mutex::default(),
-            next: AtomicU64::new(0),
-            unsynced: AtomicU64::new(0),
-        };
-        let blobs = Self(Arc::new(inner));
+        let blobs = Self::within(folder, health);
         for name in blobs.names()? {
             if name.starts_with(UNFINISHED) {
                 let path = blobs.0.folder.join(name);
@@ -175,6 +168,12 @@ impl Blobs {
         // It may have ended between giving a file its name and syncing that.
         blobs.sync_names()?;
         Ok(blobs)
+    }
+
+    /// The files in `folder`, which may be one that nobody writes to.
+    pub(crate) fn within(folder: PathBuf, health: Arc<Health>) -> Self {
+        let (pins, next, unsynced) = Default::default();
+        Self(Arc::new(Inner { folder, health, pins, next, unsynced }))
     }
 
     pub(crate) fn path(&self, digest: Digest) -> PathBuf {

@@ -45,11 +45,7 @@ impl Lock {
         let mut options = OpenOptions::new();
         let mut lock =
             options.read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::Error(error)) => return Err(file("lock", &path, error)),
-            Err(TryLockError::WouldBlock) => return Err(in_use(layout, &mut lock)),
-        }
+        hold(layout, &mut lock)?;
         let mut tell = || {
             lock.set_len(0)?;
             lock.seek(SeekFrom::Start(0))?;
@@ -58,6 +54,28 @@ impl Lock {
         // Only for people: where the disk is full they are not told who it is.
         let _ = tell();
         Ok(Self { _file: lock })
+    }
+
+    /// The lock of a store that is only read. Where nothing may be written there may be none.
+    pub(crate) fn take_to_read(layout: &Layout) -> Result<Option<Self>, Error> {
+        let unwritable = match Self::take(layout) {
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => error,
+            lock => return lock.map(Some),
+        };
+        match File::open(layout.lock()) {
+            Ok(mut lock) => hold(layout, &mut lock).map(|()| Some(Self { _file: lock })),
+            // Who has a store open has made one.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(_) => Err(unwritable),
+        }
+    }
+}
+
+fn hold(layout: &Layout, lock: &mut File) -> Result<(), Error> {
+    match lock.try_lock() {
+        Ok(()) => Ok(()),
+        Err(TryLockError::Error(error)) => Err(file("lock", &layout.lock(), error)),
+        Err(TryLockError::WouldBlock) => Err(in_use(layout, lock)),
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use faas_core::ErrorKind;
 use faas_store_sqlite::SqliteStore;
 
+use crate::full::Tmpfs;
 use crate::made::{Folder, content, files, keep, numbers, open, populate};
 
 #[tokio::test]
@@ -80,4 +81,47 @@ async fn a_damaged_backup_is_not_restored() {
     assert!(error.message().contains(file.to_str().unwrap()), "{error}");
     assert!(!folder.join("restored").exists());
     assert!(!folder.join("restored.unfinished").exists());
+}
+
+#[tokio::test]
+async fn a_backup_is_restored_from_a_disk_that_is_only_read() {
+    let Some(disk) = Tmpfs::mount("a_backup_is_restored_from_a_disk_that_is_only_read", 32 << 20) else {
+        return;
+    };
+    let folder = Folder::new();
+    let store = folder.open();
+    populate(&store).await;
+    let before = content(&store).await.unwrap();
+    let backup = disk.path().join("backup");
+    store.backup(&backup).await.unwrap();
+    disk.remount("ro");
+    SqliteStore::restore(&backup, folder.join("restored")).unwrap();
+    let restored = open(&folder.join("restored")).unwrap();
+    assert_eq!(content(&restored).await.unwrap(), before);
+    restored.check().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_backup_without_room_leaves_nothing_and_harms_nothing() {
+    let test = "a_backup_without_room_leaves_nothing_and_harms_nothing";
+    let Some(disk) = Tmpfs::mount(test, 100 << 10) else { return };
+    let folder = Folder::new();
+    let store = folder.open();
+    populate(&store).await;
+    let backup = disk.path().join("backup");
+    for _ in 0..2 {
+        let error = store.backup(&backup).await.unwrap_err();
+        assert_eq!((error.kind(), error.is_temporary()), (ErrorKind::Unavailable, true), "{error:?}");
+        assert!(error.message().contains("the disk is full"), "{error}");
+        assert_eq!(fs::read_dir(disk.path()).unwrap().count(), 0);
+    }
+    keep(&store, [5_000]).await;
+    disk.remount("size=32m");
+    store.backup(&backup).await.unwrap();
+    drop(store);
+    fs::remove_dir_all(folder.path()).unwrap();
+    SqliteStore::restore(&backup, folder.path()).unwrap();
+    let store = folder.open();
+    assert_eq!(numbers(&store).await.len(), 31);
+    store.check().await.unwrap();
 }

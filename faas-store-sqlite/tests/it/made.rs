@@ -1,6 +1,7 @@
 //! What stores are given, and folders for them.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -80,9 +81,14 @@ pub(crate) fn copy_folder(from: &Path, to: &Path) {
             copy_folder(&entry.path(), &to.join(name));
         } else if name != "store.db-shm" {
             let target = to.join(name);
-            fs::copy(entry.path(), &target).unwrap();
-            let modified = entry.metadata().unwrap().modified().unwrap();
-            fs::File::options().write(true).open(target).unwrap().set_modified(modified).unwrap();
+            match fs::copy(entry.path(), &target) {
+                // The store removes files that no row refers to when it comes to it.
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                copied => drop(copied.unwrap()),
+            }
+            let Ok(metadata) = entry.metadata() else { continue };
+            let target = fs::File::options().write(true).open(target).unwrap();
+            target.set_modified(metadata.modified().unwrap()).unwrap();
         }
     }
 }
