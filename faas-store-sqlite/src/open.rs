@@ -60,7 +60,7 @@ pub(crate) fn open(folder: &Path, config: SqliteConfig) -> Result<SqliteStore, E
         let mut connection = connection::writer(&layout.database(), config.durability)?;
         let tokens = state.map(|state| state.tokens).unwrap_or_default();
         let counts = verify(&connection, &layout, &blobs, &found, &tokens)?;
-        renew(&mut connection, &layout, &mut answered, &tokens)?;
+        renew(&mut connection, &layout, &mut answered, &tokens, config.durability)?;
         let counts = counts.map_or_else(|| Counts::read(&connection), Ok)?;
         Ok((connection, counts))
     })();
@@ -150,6 +150,7 @@ fn renew(
     layout: &Layout,
     answered: &mut Answered,
     tokens: &[String],
+    durability: Durability,
 ) -> Result<(), Failure> {
     let token = token();
     let mut accepted = tokens.to_vec();
@@ -165,9 +166,10 @@ fn renew(
     schema::migrate(connection)?;
     write_token(connection, &token)?;
     pass("open.written");
-    // The state names this token alone, so it must not be in a log that a loss of power may take along.
-    moved(connection, layout, "FULL")?;
-    pass("open.moved");
+    if durability == Durability::Normal {
+        // The state names this token alone, so it must not be in a log that a loss of power may take along.
+        moved(connection, layout, "FULL")?;
+    }
     State { closed: None, tokens: vec![token] }.write(layout)?;
     pass("open.after");
     Ok(())

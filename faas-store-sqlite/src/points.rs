@@ -17,7 +17,6 @@ pub const WORKING: &[&str] = &[
     "open.emptied",
     "open.logged",
     "open.written",
-    "open.moved",
     "open.after",
     "blob.written",
     "blob.synced",

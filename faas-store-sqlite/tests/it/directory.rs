@@ -159,6 +159,27 @@ async fn a_log_that_another_program_reads_is_left_as_it_is() {
     store.check().await.unwrap();
 }
 
+#[tokio::test]
+async fn a_closed_store_that_another_program_reads_is_opened() {
+    let folder = Folder::new();
+    let store = folder.open();
+    keep(&store, 0..20).await;
+    drop(store);
+    let other = Connection::open(folder.path().join("store.db")).unwrap();
+    let count =
+        || other.query_row("SELECT count(*) FROM activations", [], |row| row.get::<_, i64>(0)).unwrap();
+    other.execute_batch("BEGIN").unwrap();
+    assert_eq!(count(), 20);
+    let store = folder.open();
+    keep(&store, 20..40).await;
+    assert_eq!(count(), 20, "it sees what it saw");
+    other.execute_batch("COMMIT").unwrap();
+    assert_eq!(count(), 40);
+    drop(other);
+    drop(store);
+    assert_eq!(numbers(&folder.open()).await.len(), 40);
+}
+
 #[test]
 fn options_come_in_a_url() {
     let folder = Folder::new();
