@@ -19,7 +19,7 @@ use super::points::{NAMES, VARIABLE};
 use super::{CheckStore, DIRECTORY, MODE, OpenStore, SEED};
 
 /// How often a directory's processes are killed before its books are read. Arbitrary.
-const LIFE: u32 = 250;
+const LIFE: u32 = 100;
 /// Where the first processes of a directory die: these points are passed before anything else is there, and rarely later.
 const FIRST: [&str; 4] =
     ["put_entity.before", "put_entity.after", "put_schedule.before", "put_schedule.after"];
