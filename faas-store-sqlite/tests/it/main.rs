@@ -19,6 +19,7 @@ mod made;
 mod readme;
 mod reopen;
 mod retention;
+mod turns;
 
 mod conformance {
     use faas_store_sqlite::SqliteStore;
