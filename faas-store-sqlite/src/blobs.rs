@@ -2,7 +2,7 @@
 //!
 //! A file is complete and on disk before the row that refers to it: written under another name, synced, renamed, and
 //! its folder synced. While a caller has a [`Pin`] on a digest nobody removes the file; files that no row refers to and
-//! nobody has pinned are removed by [`Blobs::remove_unless`], which looks while it holds the lock of the pins. Who reads
+//! nobody has pinned are found by [`Blobs::find_unused`], which looks while it holds the lock of the pins. Who reads
 //! may have seen a row that is gone since: a file stays for those who began before it was found that no row refers to it.
 
 use std::collections::{BTreeMap, HashMap};
@@ -136,16 +136,6 @@ impl Drop for PinAll {
     }
 }
 
-/// What became of a file that was to be removed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Removal {
-    Gone,
-    /// A row refers to it again.
-    Used,
-    /// Somebody has pinned it, or may still read it: to be tried again.
-    Later,
-}
-
 /// What the names begin with under which files are written.
 const UNFINISHED: &str = "unfinished-";
 
@@ -259,35 +249,45 @@ impl Blobs {
         }
     }
 
-    /// Removes the file of a digest unless it is pinned, may still be read, or `is_used` says that a row refers to it.
-    pub(crate) fn remove_unless(
+    /// Notes that the file of a digest is to be removed, and since when, unless somebody has pinned it. Not if `is_used`
+    /// says that a row refers to it, which is told.
+    pub(crate) fn find_unused(
         &self,
         digest: Digest,
         is_used: impl FnOnce() -> Result<bool, Error>,
-    ) -> Result<Removal, Error> {
+    ) -> Result<bool, Error> {
         let mut pins = self.pins();
-        if pins.by_digest.contains_key(&digest) {
-            pins.later.insert(digest, None);
-            return Ok(Removal::Later);
+        if pins.later.get(&digest).is_some_and(Option::is_some) {
+            return Ok(true);
         }
-        let unused = match pins.later.remove(&digest).flatten() {
-            Some(unused) => unused,
-            None if is_used()? => return Ok(Removal::Used),
-            None => {
-                pins.now += 1;
-                pins.now
-            }
+        let unused = if pins.by_digest.contains_key(&digest) {
+            None
+        } else if is_used()? {
+            pins.later.remove(&digest);
+            return Ok(false);
+        } else {
+            pins.now += 1;
+            Some(pins.now)
         };
+        pins.later.insert(digest, unused);
+        Ok(true)
+    }
+
+    /// Removes the file of a digest that was found unused, and tells whether it did: not where somebody has put it since,
+    /// or may still read it.
+    pub(crate) fn remove_unused(&self, digest: Digest) -> Result<bool, Error> {
+        let mut pins = self.pins();
+        let Some(Some(unused)) = pins.later.get(&digest).copied() else { return Ok(false) };
         if pins.all.first_key_value().is_some_and(|(began, _)| *began < unused) {
-            pins.later.insert(digest, Some(unused));
-            return Ok(Removal::Later);
+            return Ok(false);
         }
+        pins.later.remove(&digest);
         let path = self.path(digest);
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(file("remove", &path, error)),
             _ => {
                 pass("file.removed");
-                Ok(Removal::Gone)
+                Ok(true)
             }
         }
     }
@@ -330,7 +330,7 @@ mod tests {
     use std::path::PathBuf;
     use std::sync::Arc;
 
-    use super::{Blobs, Health, Removal};
+    use super::{Blobs, Health};
     use crate::faults::Fault;
 
     /// What Unix says of a disk that is full.
@@ -345,26 +345,29 @@ mod tests {
     fn files_go_while_others_read_who_cannot_have_seen_them() {
         let folder = folder("seen");
         let blobs = Blobs::open(folder.clone(), Arc::default()).unwrap();
-        let remove = |digest| blobs.remove_unless(digest, || Ok(false)).unwrap();
+        let remove = |digest| {
+            assert!(blobs.find_unused(digest, || Ok(false)).unwrap());
+            blobs.remove_unused(digest).unwrap()
+        };
         let first = blobs.pin_all();
         let digest = blobs.put(b"one").unwrap().digest();
-        assert_eq!(remove(digest), Removal::Later);
+        assert!(!remove(digest));
         let second = blobs.pin_all();
-        assert_eq!(remove(digest), Removal::Later);
+        assert!(!remove(digest));
         drop(first);
-        assert_eq!(remove(digest), Removal::Gone, "the second began later");
+        assert!(remove(digest), "the second began later");
         drop(second);
         let first = blobs.pin_all();
         drop(blobs.put(b"one").unwrap());
-        assert_eq!(remove(digest), Removal::Later);
+        assert!(!remove(digest));
         // A row refers to it again while another one begins to read, and is gone again.
         let pin = blobs.put(b"one").unwrap();
         let second = blobs.pin_all();
         drop((pin, first));
-        assert_eq!(remove(digest), Removal::Later);
+        assert!(!remove(digest));
         let third = blobs.pin_all();
         drop(second);
-        assert_eq!(remove(digest), Removal::Gone);
+        assert!(remove(digest));
         drop(third);
         assert_eq!(blobs.list().unwrap(), []);
         fs::remove_dir_all(folder).unwrap();

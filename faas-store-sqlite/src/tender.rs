@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use faas_core::Error;
 use rusqlite::{Connection, OptionalExtension};
 
-use crate::blobs::{Blobs, Digest, Removal};
+use crate::blobs::{Blobs, Digest};
 use crate::config::Durability;
 use crate::connection::checkpoint;
 use crate::error::{is_full, sqlite};
@@ -137,16 +137,21 @@ impl Tender {
     }
 }
 
-/// Moves what is in the log to the database, as far as nobody reads or writes it.
-fn move_frames(connection: &Connection, health: &Health, progress: &Progress) {
+/// Moves what is in the log to the database, as far as nobody reads or writes it. Tells whether that was all.
+fn move_frames(connection: &Connection, health: &Health, progress: &Progress) -> bool {
     pass("checkpoint.before");
-    match health.faults.sqlite(Fault::Checkpoint).and_then(|()| checkpoint(connection, "PASSIVE")) {
-        Ok(checkpointed) => progress.moved.store(checkpointed.moved, Relaxed),
+    let moved = health.faults.sqlite(Fault::Checkpoint).and_then(|()| checkpoint(connection, "PASSIVE"));
+    pass("checkpoint.after");
+    match moved {
+        Ok(checkpointed) => {
+            progress.moved.store(checkpointed.moved, Relaxed);
+            return checkpointed.is_complete();
+        }
         // The log keeps what the database has no room for.
         Err(error) if is_full(&error) => tracing::warn!(%error, "the log is not moved to the database now"),
         Err(error) => health.fail(&format!("a checkpoint failed: {error}")),
     }
-    pass("checkpoint.after");
+    false
 }
 
 struct Worker {
@@ -188,10 +193,9 @@ impl Worker {
             // However many chores there are.
             if self.due <= Instant::now() {
                 let has_more = self.frames.load(Relaxed) != self.progress.moved.load(Relaxed);
-                if self.durability == Durability::Normal && has_more {
-                    self.checkpoint();
+                if has_more || !self.later.is_empty() {
+                    self.try_again();
                 }
-                self.try_again();
                 self.due = Instant::now() + AGAIN;
             }
             match chores.recv_timeout(self.due.saturating_duration_since(Instant::now())) {
@@ -202,25 +206,40 @@ impl Worker {
         }
     }
 
-    fn checkpoint(&self) {
-        if !self.health.has_failed() {
-            move_frames(&self.connection, &self.health, &self.progress);
-        }
+    fn checkpoint(&self) -> bool {
+        !self.health.has_failed() && move_frames(&self.connection, &self.health, &self.progress)
     }
 
+    /// Moves the log where it is not synced with each write, and removes files that had to wait.
     fn try_again(&mut self) {
-        let later = std::mem::take(&mut self.later);
+        let mut later = std::mem::take(&mut self.later);
+        if self.durability == Durability::Normal {
+            if !self.checkpoint() {
+                self.later = later;
+                return;
+            }
+            later.retain(|digest| !self.is_removed(*digest));
+        }
         self.remove(later);
     }
 
-    /// Removes files that no row refers to.
+    fn is_removed(&self, digest: Digest) -> bool {
+        self.blobs.remove_unused(digest).unwrap_or_else(|error| {
+            tracing::warn!(%error, "a file that nothing refers to is left");
+            true
+        })
+    }
+
+    /// Removes files that no row refers to, or notes to do so later.
     fn remove(&mut self, digests: impl IntoIterator<Item = Digest>) {
+        // Before a checkpoint a loss of power may bring the rows back.
+        let at_once = self.durability == Durability::Full;
         for digest in digests {
             // A write whose commit failed may be there at the next start, and refer to what no row does now.
             let may_be_used = || Ok(self.health.has_failed() || is_used(&self.connection, digest)?);
-            match self.blobs.remove_unless(digest, may_be_used) {
-                Ok(Removal::Gone | Removal::Used) => {}
-                Ok(Removal::Later) => drop(self.later.insert(digest)),
+            match self.blobs.find_unused(digest, may_be_used) {
+                Ok(true) if !(at_once && self.is_removed(digest)) => drop(self.later.insert(digest)),
+                Ok(_) => {}
                 Err(error) => tracing::warn!(%error, "a file that nothing refers to is left"),
             }
         }

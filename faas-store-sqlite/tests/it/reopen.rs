@@ -141,6 +141,37 @@ async fn normal_durability_moves_the_log_to_the_database_however_many_files_go()
 }
 
 #[tokio::test]
+async fn normal_durability_keeps_files_until_no_loss_of_power_brings_their_rows_back() {
+    let folder = Folder::new();
+    let store = SqliteStore::builder(folder.path()).durability(Durability::Normal).max_records(1);
+    let store = store.inline_bytes(16).open().unwrap();
+    keep(&store, [0]).await;
+    let of_one = files(&folder.path()).len();
+    let database = rusqlite::Connection::open(folder.path().join("store.db")).unwrap();
+    until("the log is moved", async || {
+        let (frames, moved): (i64, i64) = database
+            .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| Ok((row.get(1)?, row.get(2)?)))
+            .unwrap();
+        frames == moved
+    })
+    .await;
+    // While this one reads, what follows stays in the log.
+    database.execute_batch("BEGIN; SELECT count(*) FROM activations").unwrap();
+    keep(&store, 1..5).await;
+    // Longer than it takes to remove them.
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    let copy = folder.killed();
+    fs::remove_file(copy.path().join("store.db-wal")).unwrap();
+    let copied = copy.open();
+    copied.check().await.unwrap();
+    assert_eq!(numbers(&copied).await, [0]);
+    database.execute_batch("COMMIT").unwrap();
+    until("those of the last record are left", async || files(&folder.path()).len() == of_one).await;
+    assert_eq!(numbers(&store).await, [4]);
+    store.check().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_store_of_normal_durability_opens_after_a_loss_of_power_at_any_time() {
     let folder = Folder::new();
     let open =
