@@ -90,6 +90,8 @@ struct Pins {
     all: BTreeMap<u64, usize>,
     /// The files that are to be removed later, and when they were found unused, if nobody has put them since.
     later: HashMap<Digest, Option<u64>>,
+    /// The files that were written by who has let go of them since, with a row that refers to them or without.
+    written: Vec<Digest>,
 }
 
 /// As long as it lives, the file stays.
@@ -97,6 +99,7 @@ struct Pins {
 pub(crate) struct Pin {
     digest: Digest,
     blobs: Blobs,
+    has_written: bool,
 }
 
 impl Pin {
@@ -113,6 +116,9 @@ impl Drop for Pin {
             if *count == 0 {
                 pins.by_digest.remove(&self.digest);
             }
+        }
+        if self.has_written {
+            pins.written.push(self.digest);
         }
     }
 }
@@ -180,7 +186,7 @@ impl Blobs {
             // A row may refer to it again, and be gone again before that is looked for.
             pins.later.entry(digest).and_modify(|unused| *unused = None);
         }
-        let pin = Pin { digest, blobs: self.clone() };
+        let mut pin = Pin { digest, blobs: self.clone(), has_written: false };
         let path = self.path(digest);
         if fs::read(&path).is_ok_and(|found| found == bytes) {
             // Who has written it may not have come to that.
@@ -189,6 +195,8 @@ impl Blobs {
             }
             return Ok(pin);
         }
+        // Also if it fails: the name may be there.
+        pin.has_written = true;
         let number = self.0.next.fetch_add(1, Relaxed);
         let unfinished = self.0.folder.join(format!("{UNFINISHED}{number}"));
         self.write(&unfinished, &path, bytes).inspect_err(|_| {
@@ -271,6 +279,12 @@ impl Blobs {
         };
         pins.later.insert(digest, unused);
         Ok(true)
+    }
+
+    /// Takes the files that were written since it was last asked, by who has let go of them: what they were for may have
+    /// been refused.
+    pub(crate) fn take_written(&self) -> Vec<Digest> {
+        std::mem::take(&mut self.pins().written)
     }
 
     /// Removes the file of a digest that was found unused, and tells whether it did: not where somebody has put it since,

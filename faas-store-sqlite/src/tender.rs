@@ -47,6 +47,7 @@ enum Chore {
 pub(crate) struct Tender {
     chores: Option<Sender<Chore>>,
     thread: Option<JoinHandle<()>>,
+    blobs: Blobs,
     progress: Arc<Progress>,
     health: Arc<Health>,
     /// The frames when the writer last looked.
@@ -78,7 +79,7 @@ impl Tender {
             connection,
             durability,
             frames,
-            blobs,
+            blobs: blobs.clone(),
             health: Arc::clone(&health),
             progress: Arc::clone(&progress),
             later: BTreeSet::new(),
@@ -86,7 +87,8 @@ impl Tender {
         };
         let name = "faas-store-tender".to_owned();
         let thread = std::thread::Builder::new().name(name).spawn(move || worker.work(&received))?;
-        let tender = Self { chores: Some(chores), thread: Some(thread), progress, health, seen: 0, tried: 0 };
+        let thread = Some(thread);
+        let tender = Self { chores: Some(chores), thread, blobs, progress, health, seen: 0, tried: 0 };
         tender.send(Chore::Sweep);
         Ok(tender)
     }
@@ -114,7 +116,12 @@ impl Tender {
         }
     }
 
-    /// Removes files that no row refers to any more.
+    /// Looks for files that were written for what was refused: called between transactions.
+    pub(crate) fn look_for_refused(&self) {
+        self.remove(self.blobs.take_written());
+    }
+
+    /// Removes those of these files that no row refers to.
     pub(crate) fn remove(&self, digests: Vec<Digest>) {
         if !digests.is_empty() {
             self.send(Chore::Remove(digests));

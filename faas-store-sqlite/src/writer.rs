@@ -62,6 +62,7 @@ impl Writer {
             batch.extend(requests.try_iter().take(MAX_BATCH - 1));
             is_alone = batch.len() == 1;
             self.run(batch);
+            self.tender.look_for_refused();
             self.tender.tend(&self.connection, self.frames.load(Relaxed));
         }
     }

@@ -172,3 +172,21 @@ async fn dead_letters_are_bounded_and_keys_end() {
     let keys: i64 = connection.query_row("SELECT count(*) FROM keys", [], |row| row.get(0)).unwrap();
     assert_eq!(keys, 1, "a key whose time is over makes room");
 }
+
+#[tokio::test]
+async fn files_of_what_was_refused_go() {
+    let folder = Folder::new();
+    let store = SqliteStore::builder(folder.path()).max_jobs(1).inline_bytes(16).open().unwrap();
+    store.accept(vec![job(0)]).await.unwrap();
+    let of_one = files(&folder.path()).len();
+    for number in 1..20 {
+        assert_eq!(store.accept(vec![job(number)]).await.unwrap_err().kind(), ErrorKind::Overloaded);
+    }
+    until("only those of the job are left", async || {
+        // What was refused last is looked for with the next write.
+        store.put_schedule(&crate::made::name("nightly"), at(1)).await.unwrap();
+        files(&folder.path()).len() == of_one
+    })
+    .await;
+    store.check().await.unwrap();
+}
