@@ -179,6 +179,16 @@ struct Chosen {
 struct Turn(usize);
 
 impl Turn {
+    /// The point after one at which a process has died, if none has there: what comes next may be what that one left to do.
+    fn following(&mut self, points: &[&'static str], hit: impl Fn(&&str) -> bool) -> Option<&'static str> {
+        let next = (self.0 + 1) % points.len();
+        let is_next = hit(&points[self.0]) && !hit(&points[next]);
+        is_next.then(|| {
+            self.0 = next;
+            points[next]
+        })
+    }
+
     /// The next point at which no process has died yet, or else the next one, and whether one has.
     fn next(&mut self, points: &[&'static str], hit: impl Fn(&&str) -> bool) -> (&'static str, bool) {
         let after = self.0 + 1;
@@ -210,7 +220,7 @@ impl Harness<'_> {
             let mut first = FIRST.iter();
             for _ in 0..LIFE.min(self.kills - report.kills) {
                 let hit = |name: &&str| report.hit.contains(*name) || ledger.hit.contains(*name);
-                let death = match first.next() {
+                let death = match first.next().copied().or_else(|| chosen.point.following(&points, hit)) {
                     Some(name) => Death::At(name, 1),
                     None => self.death(&mut rng, &mut chosen, &points, hit),
                 };

@@ -133,7 +133,8 @@ impl Caller {
     fn input(&mut self) -> Value {
         let mut input = json!({ "fails": self.rng.u64(0..5), "sleep": self.rng.u64(0..4) });
         if self.rng.u32(0..20) == 0 {
-            input["large"] = "x".repeat(LARGE).into();
+            // Some of them more than once, as files that several rows refer to.
+            input = json!({ "large": format!("{}{}", self.rng.u32(0..500), "x".repeat(LARGE)) });
         }
         input
     }
