@@ -110,7 +110,7 @@ async fn a_shutdown_ends_every_program_at_once_and_waits_for_those_that_run() {
     let running = site.begin(PUPPET, steps(1_000));
     site.until_pool("running", |pool| pool.leased == 1).await;
     let told = Instant::now();
-    site.app.shutdown(millis(100)).await.unwrap();
+    site.app.shutdown(millis(4_000)).await.unwrap();
     // What a program has started is killed with it, and is gone once the kernel gets to it.
     until("no process", || match site.processes() {
         left if left.is_empty() => Ok(()),
@@ -122,6 +122,23 @@ async fn a_shutdown_ends_every_program_at_once_and_waits_for_those_that_run() {
     assert!(ended.outcome.is_success(), "{:?}", ended.outcome);
     let refused = site.app.invoke(FINE, json!({})).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Closed);
+}
+
+#[tokio::test]
+async fn a_shutdown_stops_what_runs_once_its_grace_is_over() {
+    let site = played("stopped", 60_000).await;
+    let running = site.begin(PUPPET, json!({ "steps": ["child", { "wait": 30_000 }, "answer"] }));
+    site.until_pool("running", |pool| pool.leased == 1).await;
+    let told = Instant::now();
+    site.app.shutdown(millis(100)).await.unwrap();
+    until("no process", || match site.processes() {
+        left if left.is_empty() => Ok(()),
+        left => Err(left),
+    })
+    .await;
+    assert!(told.elapsed() < millis(10_000), "{:?}", told.elapsed());
+    let ended = timeout(PATIENCE, running).await.unwrap().unwrap().unwrap_err();
+    assert_eq!(ended.kind(), ErrorKind::Closed);
 }
 
 #[tokio::test]

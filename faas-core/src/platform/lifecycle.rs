@@ -193,8 +193,9 @@ impl Platform {
 /// take to end before what runs there is stopped. Arbitrary.
 const GIVING_UP: Duration = Duration::from_millis(100);
 
-/// How long a backend may take to end once nothing runs there. Arbitrary: time to remove some containers.
-const ENDING: Duration = Duration::from_secs(5);
+/// How long a backend may take to end once nothing runs there. Arbitrary: longer than that of containers waits for an
+/// engine that is away, since it knows best what it leaves.
+const ENDING: Duration = Duration::from_secs(15);
 
 /// Ends the backend of a lane. What still runs in its sandboxes holds that up, and is stopped.
 async fn end(lane: &Lane, deadline: Instant) -> Result<(), Error> {

@@ -251,7 +251,7 @@ async fn a_backend_that_does_not_end_holds_up_nothing_for_long() {
     app.invoke("sleep", ()).await.unwrap().into_result().unwrap();
     let begun = Instant::now();
     let error = app.shutdown(millis(100)).await.unwrap_err();
-    assert!(begun.elapsed() < seconds(10), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < seconds(20), "{:?}", begun.elapsed());
     assert_eq!((error.kind(), error.context("backend")), (ErrorKind::DeadlineExceeded, Some("mock")));
     // There is as much time as the grace.
     assert!(app.shutdown(seconds(4_000)).await.is_ok());
