@@ -9,7 +9,7 @@ use crate::action::Destination;
 use crate::activation::Record;
 use crate::error::Error;
 use crate::payload::Payload;
-use crate::store::{Job, Work};
+use crate::store::Work;
 
 impl Progress {
     /// Whether its action has a destination for how it ends.
@@ -34,21 +34,14 @@ impl Progress {
         let home = platform.registry.home();
         let now = platform.entropy.wall_clock();
         match letter(&self.payload, record, platform.max_payload) {
-            Ok(payload) => self.follow_up.push(Job {
-                id: self.id.derive(name),
-                work: match destination {
+            Ok(payload) => {
+                let work = match destination {
                     Destination::Action(action) => Work::Invoke(action.resolve(home)),
                     Destination::Trigger(trigger) => Work::Fire(trigger.resolve(home)),
-                },
-                payload,
-                invoker: self.invoker.clone(),
-                cause: Some(self.id),
-                rule: None,
-                depth: self.depth + 1,
-                accepted: platform.dispatch.accepted_at(now),
-                not_before: now,
-                key: None,
-            }),
+                };
+                let job = self.caused(name, work, payload, now, platform);
+                self.follow_up.push(job);
+            }
             Err(error) => tracing::error!(activation = %self.id, %error, "nothing was sent to a destination"),
         }
     }

@@ -294,9 +294,25 @@ impl Progress {
     fn follow(&mut self, emitted: Vec<Emitted>, platform: &Inner) {
         let now = platform.entropy.wall_clock();
         let home = platform.registry.home();
-        let job = |(n, Emitted { trigger, payload }): (usize, Emitted)| Job {
-            id: self.id.derive(&format!("emit/{n}")),
-            work: Work::Fire(trigger.resolve(home)),
+        for (n, Emitted { trigger, payload }) in emitted.into_iter().enumerate() {
+            let work = Work::Fire(trigger.resolve(home));
+            let job = self.caused(&format!("emit/{n}"), work, payload, now, platform);
+            self.follow_up.push(job);
+        }
+    }
+
+    /// A job that follows from this one at once, and is called so among all that do.
+    pub(super) fn caused(
+        &self,
+        name: &str,
+        work: Work,
+        payload: Payload,
+        now: Timestamp,
+        platform: &Inner,
+    ) -> Job {
+        Job {
+            id: self.id.derive(name),
+            work,
             payload,
             invoker: self.invoker.clone(),
             cause: Some(self.id),
@@ -305,8 +321,7 @@ impl Progress {
             accepted: platform.dispatch.accepted_at(now),
             not_before: now,
             key: None,
-        };
-        self.follow_up.extend(emitted.into_iter().enumerate().map(job));
+        }
     }
 }
 
